@@ -1,0 +1,54 @@
+"""currgym: curriculum learning for reinforcement and supervised learning.
+
+A *teacher* proposes tasks from a *task space*; a *student* attempts them; the *curriculum* hands
+tasks out, takes outcomes back and keeps the count; a *run* records all of it.
+
+Importing this package registers its environments with Gymnasium and does nothing else; everything
+is loaded where it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from currgym.envs import register_environments
+
+__version__ = "0.1.0"
+
+_ORIGINS = {
+    "BoxTasks": "currgym.tasks",
+    "Curriculum": "currgym.curriculum",
+    "CurriculumVectorEnv": "currgym.vector",
+    "DiscreteTasks": "currgym.tasks",
+    "Outcomes": "currgym.outcomes",
+    "ParameterizedEnv": "currgym.envs.parameterized",
+    "Proposals": "currgym.teaching",
+    "TaskSpace": "currgym.tasks",
+    "Teacher": "currgym.teaching",
+    "Tickets": "currgym.curriculum",
+    "make_teacher": "currgym.teaching",
+    "register": "currgym.teaching",
+    "task_space": "currgym.vector",
+}
+_MODULES = (
+    "curriculum", "envs", "outcomes", "report", "runs", "sb3", "statistics", "students",
+    "supervised", "tasks", "teachers", "teaching", "testing", "vector",
+)  # fmt: skip
+
+__all__ = [*sorted(_ORIGINS), *_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ORIGINS:
+        return getattr(importlib.import_module(_ORIGINS[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"currgym.{name}")
+    raise AttributeError(f"module 'currgym' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+register_environments()

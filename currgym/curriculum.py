@@ -1,0 +1,389 @@
+"""The curriculum: the one place where tasks, identities, episode seeds and counts are kept.
+
+No environment and no process in here. The vector form, the SB3 form, samplers and your own loop
+are thin users of it: ``issue`` tickets, attempt them, ``settle`` them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from currgym.outcomes import Outcomes
+from currgym.teaching import Proposals, TeacherLike
+
+__all__ = ["Curriculum", "Ledger", "Recorder", "Tickets"]
+
+IntArray = NDArray[np.int64]
+SEED_LIMIT = 2**31 - 1
+
+
+class Tickets(NamedTuple):
+    """Issued tasks, one entry a ticket.
+
+    Attributes:
+        ids: int64 ``(n,)``, unique and ascending.
+        tasks: ``(n, d)`` or ``(n,)``, as the task space writes them.
+        seeds: int64 ``(n,)``: the episode seed of each.
+    """
+
+    ids: IntArray
+    tasks: NDArray[Any]
+    seeds: IntArray
+
+
+@dataclass
+class Ledger:
+    """What has been spent. Attempts and their steps are counted by the curriculum itself.
+
+    Attributes:
+        attempts: Settled attempts that the student may have learned from.
+        steps: Environment steps (or examples) of those.
+        probes: Settled attempts without learning.
+        probe_steps: Environment steps of those.
+        cancelled: Tickets taken back unfinished.
+        cancelled_steps: Environment steps of those.
+        evaluations: Evaluation episodes.
+        evaluation_steps: Environment steps (or examples) of those.
+        updates: Gradient updates of the student.
+        scoring_passes: Passes over the data that scored difficulty.
+        teacher_trainings: Models trained for the teacher's sake.
+    """
+
+    attempts: int = 0
+    steps: int = 0
+    probes: int = 0
+    probe_steps: int = 0
+    cancelled: int = 0
+    cancelled_steps: int = 0
+    evaluations: int = 0
+    evaluation_steps: int = 0
+    updates: int = 0
+    scoring_passes: int = 0
+    teacher_trainings: int = 0
+
+    def charge(self, **amounts: int) -> None:
+        """Add to the named counts."""
+        for name, amount in amounts.items():
+            setattr(self, name, getattr(self, name) + int(amount))
+
+    @property
+    def environment_steps(self) -> int:
+        """All ``env.step`` calls: attempts, probes, cancelled ones and evaluations."""
+        return self.steps + self.probe_steps + self.cancelled_steps + self.evaluation_steps
+
+
+class Recorder(Protocol):
+    """What a run listens to; every call to the teacher passes here, in order."""
+
+    def issued(self, tickets: Tickets, probe: bool) -> None:
+        """Tickets went out: the teacher was asked for ``len(tickets.ids)`` tasks or for requests."""
+
+    def settled(self, outcomes: Outcomes, envs: IntArray, step: int) -> None:
+        """These outcomes went to the teacher in one call."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """An issued ticket that has no outcome yet."""
+
+    task: Any
+    seed: int
+    env: int
+    probe: bool
+
+
+@dataclass(slots=True)
+class _Held:
+    """A settled ticket whose outcome waits for those before it (``ordered=True``)."""
+
+    outcome: Outcomes | None
+    env: int
+    step: int
+
+
+@dataclass
+class _Buffer:
+    """Outcomes held back so that they are delivered in the order of their ids."""
+
+    next_id: int = 0
+    held: dict[int, _Held] = field(default_factory=dict)
+
+
+class Curriculum:
+    """Hands out tasks, takes outcomes back, and keeps the count.
+
+    Args:
+        teacher: Any object with ``sample`` and ``update``.
+        seed: Of the episode seeds.
+        ordered: Deliver outcomes one by one in the order of their ids, so that workers that finish
+            in any order give the same run every time.
+        lag: With ``ordered``: ticket ``k`` is drawn when exactly the outcomes below ``k - lag + 1``
+            have been delivered (``lag`` is the number of workers); :meth:`issue` refuses to run
+            ahead. None delivers as soon as all lower ids are settled.
+
+    >>> from currgym import BoxTasks, Curriculum, make_teacher
+    >>> curriculum = Curriculum(make_teacher("random", BoxTasks([0], [1]), seed=0), seed=0)
+    >>> tickets = curriculum.issue(2)
+    >>> curriculum.settle(tickets.ids, returns=[1.0, 0.0], lengths=[10, 20])
+    >>> curriculum.ledger.steps
+    30
+    """
+
+    def __init__(
+        self,
+        teacher: TeacherLike,
+        seed: int | None = 0,
+        *,
+        ordered: bool = False,
+        lag: int | None = None,
+    ) -> None:
+        for method in ("sample", "update"):
+            if not callable(getattr(teacher, method, None)):
+                raise TypeError(f"a teacher needs a method {method!r}, got {teacher!r}")
+        if lag is not None and (lag < 1 or not ordered):
+            raise ValueError("lag needs ordered=True and must be at least 1")
+        self.teacher = teacher
+        self.seed = seed
+        self.ordered = ordered
+        self.lag = lag
+        self.ledger = Ledger()
+        self.recorder: Recorder | None = None
+        self._rng = np.random.default_rng(seed)
+        self._next_id = 0
+        self._open: dict[int, _Open] = {}
+        self._buffer = _Buffer()
+
+    # Out -----------------------------------------------------------------------------------------
+
+    def issue(self, n: int = 1, *, envs: Sequence[int] | IntArray | None = None) -> Tickets:
+        """Ask the teacher for ``n`` tasks and give each an id and an episode seed.
+
+        Args:
+            n: How many.
+            envs: The worker each goes to, for the log.
+
+        Raises:
+            RuntimeError: With ``ordered`` and ``lag``, if an outcome that must come first is missing
+                (see :attr:`ready`).
+        """
+        if self.lag is not None:
+            self._wait_for_order(n)
+        propose = getattr(self.teacher, "propose", None)
+        if propose is None:
+            return self._hand_out(Proposals(np.asarray(self.teacher.sample(n))), envs, probe=False)
+        return self._hand_out(propose(n), envs, probe=False)
+
+    def requests(self) -> Tickets | None:
+        """Issue the teacher's requests: attempts from which nothing may be learned, or None."""
+        ask = getattr(self.teacher, "requests", None)
+        wanted: Proposals | None = ask() if ask is not None else None
+        if wanted is None or len(wanted) == 0:
+            return None
+        return self._hand_out(wanted, None, probe=True)
+
+    def _hand_out(
+        self, proposals: Proposals, envs: Sequence[int] | IntArray | None, probe: bool
+    ) -> Tickets:
+        tasks = np.asarray(proposals.tasks)
+        n = len(tasks)
+        first, self._next_id = self._next_id, self._next_id + n
+        # Drawn even where the teacher gives its own, so that the stream does not depend on it.
+        seeds = self._rng.integers(SEED_LIMIT, size=n)
+        if proposals.seeds is not None:
+            seeds = np.asarray(proposals.seeds, dtype=np.int64)
+        workers = [-1] * n if envs is None else [int(e) for e in envs]
+        for i, (seed, env) in enumerate(zip(seeds.tolist(), workers, strict=True)):
+            self._open[first + i] = _Open(tasks[i], seed, env, probe)
+        tickets = Tickets(np.arange(first, self._next_id), tasks, seeds)
+        if self.recorder is not None:
+            self.recorder.issued(tickets, probe)
+        return tickets
+
+    # Back ----------------------------------------------------------------------------------------
+
+    def settle(
+        self,
+        ids: ArrayLike,
+        returns: ArrayLike | None = None,
+        *,
+        step: int | None = None,
+        **columns: Any,
+    ) -> Outcomes:
+        """Take back finished attempts and tell the teacher.
+
+        Args:
+            ids: Tickets, any number in any order, each once.
+            returns: Raw returns, ``(n,)``.
+            step: The student's clock, for the log; by default the steps in the ledger.
+            **columns: Further columns of :class:`currgym.Outcomes` (``lengths``, ``successes``,
+                ``scores``, ...).
+
+        Returns:
+            The outcomes, as built from tickets and columns.
+
+        Raises:
+            KeyError: If an id was never issued or is settled already. Nothing has changed then.
+            ValueError: If a value is not finite. Nothing has changed then.
+        """
+        keys = self._take(ids)
+        opened = [self._open[k] for k in keys]
+        outcomes = Outcomes(
+            [o.task for o in opened],
+            returns,
+            ids=np.array(keys, dtype=np.int64),
+            seeds=np.array([o.seed for o in opened], dtype=np.int64),
+            probe=[o.probe for o in opened] if any(o.probe for o in opened) else None,
+            **columns,
+        )
+        for key in keys:
+            del self._open[key]
+        self._charge(opened, outcomes.lengths)
+        clock = self.ledger.steps if step is None else step
+        if not self.ordered:
+            self._deliver(outcomes, np.array([o.env for o in opened], dtype=np.int64), clock)
+            return outcomes
+        for row, (key, ticket) in enumerate(zip(keys, opened, strict=True)):
+            self._buffer.held[key] = _Held(outcomes.take([row]), ticket.env, clock)
+        if self.lag is None:
+            self._flush(self._next_id)
+        return outcomes
+
+    def cancel(self, ids: ArrayLike, lengths: ArrayLike | None = None) -> None:
+        """Take back tickets unfinished; the teacher hears nothing of them.
+
+        Args:
+            ids: Open tickets.
+            lengths: Steps that were spent on each, for the ledger.
+
+        Raises:
+            KeyError: If an id was never issued or is settled already.
+        """
+        keys = self._take(ids)
+        spent = 0 if lengths is None else int(np.sum(lengths))
+        for key in keys:
+            del self._open[key]
+            if self.ordered:
+                self._buffer.held[key] = _Held(None, -1, 0)
+        self.ledger.charge(cancelled=len(keys), cancelled_steps=spent)
+        if self.ordered and self.lag is None:
+            self._flush(self._next_id)
+
+    def _take(self, ids: ArrayLike) -> list[int]:
+        keys: list[int] = np.atleast_1d(np.asarray(ids, dtype=np.int64)).tolist()
+        for key in keys:
+            if key not in self._open:
+                state = (
+                    "was never issued" if key >= self._next_id or key < 0 else "is closed already"
+                )
+                raise KeyError(f"ticket {key} {state}: settle or cancel each ticket once")
+        if len(set(keys)) != len(keys):
+            raise KeyError(f"tickets named twice in one call: {keys}")
+        return keys
+
+    def _charge(self, opened: list[_Open], lengths: IntArray) -> None:
+        for ticket, length in zip(opened, lengths.tolist(), strict=True):
+            if ticket.probe:
+                self.ledger.probes += 1
+                self.ledger.probe_steps += length
+            else:
+                self.ledger.attempts += 1
+                self.ledger.steps += length
+
+    def _deliver(self, outcomes: Outcomes, envs: IntArray, step: int) -> None:
+        if self.recorder is not None:
+            self.recorder.settled(outcomes, envs, step)
+        self.teacher.update(outcomes)
+
+    # Order ---------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> int:
+        """With ``ordered`` and ``lag``: how many tickets may be issued before an outcome is due."""
+        if self.lag is None:
+            raise RuntimeError("ready is for ordered=True with a lag")
+        known = self._buffer.next_id
+        while known in self._buffer.held:
+            known += 1
+        return known + self.lag - self._next_id
+
+    def _wait_for_order(self, n: int) -> None:
+        if n != 1:
+            raise RuntimeError("with a lag, tickets are issued one at a time")
+        if self.ready < 1:
+            raise RuntimeError(
+                f"ticket {self._next_id} must wait for the outcome of "
+                f"{self._next_id - (self.lag or 0)}: check curriculum.ready before issue()"
+            )
+        self._flush(self._next_id - (self.lag or 0) + 1)
+
+    def _flush(self, below: int) -> None:
+        """Deliver held outcomes with ids below this, in order, as far as they are there."""
+        buffer = self._buffer
+        while buffer.next_id < below and buffer.next_id in buffer.held:
+            held = buffer.held.pop(buffer.next_id)
+            buffer.next_id += 1
+            if held.outcome is not None:
+                self._deliver(held.outcome, np.array([held.env], dtype=np.int64), held.step)
+
+    def finish(self) -> None:
+        """Deliver all that is still held back; call it when no more outcomes will come."""
+        self._flush(self._next_id)
+
+    # State ---------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> Iterable[int]:
+        """Ids of tickets without an outcome."""
+        return tuple(self._open)
+
+    def ticket(self, id: int) -> tuple[Any, int]:
+        """Return an open ticket's (task, seed)."""
+        ticket = self._open[int(id)]
+        return ticket.task, ticket.seed
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it as plain arrays and numbers, the teacher included.
+
+        Raises:
+            RuntimeError: If outcomes are held back, or the teacher has no ``state_dict``.
+        """
+        if any(held.outcome is not None for held in self._buffer.held.values()):
+            raise RuntimeError("outcomes are held back: finish() before saving")
+        save = getattr(self.teacher, "state_dict", None)
+        if save is None:
+            raise RuntimeError(f"{self.teacher!r} has no state_dict(), so it cannot be saved")
+        opened = list(self._open.values())
+        return {
+            "teacher": save(),
+            "rng": self._rng.bit_generator.state,
+            "next_id": self._next_id,
+            "ordered_next": self._buffer.next_id,
+            "ordered_closed": np.array(sorted(self._buffer.held), dtype=np.int64),
+            "open_ids": np.array(list(self._open), dtype=np.int64),
+            "open_tasks": np.array([o.task for o in opened]),
+            "open_seeds": np.array([o.seed for o in opened], dtype=np.int64),
+            "open_envs": np.array([o.env for o in opened], dtype=np.int64),
+            "open_probes": np.array([o.probe for o in opened], dtype=np.bool_),
+            "ledger": asdict(self.ledger),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state, bit for bit."""
+        self.teacher.load_state_dict(state["teacher"])  # type: ignore[attr-defined]
+        self._rng.bit_generator.state = state["rng"]
+        self._next_id = int(state["next_id"])
+        closed = {int(k): _Held(None, -1, 0) for k in state["ordered_closed"]}
+        self._buffer = _Buffer(int(state["ordered_next"]), closed)
+        self._open = {
+            int(id): _Open(task, int(seed), int(env), bool(probe))
+            for id, task, seed, env, probe in zip(
+                state["open_ids"], state["open_tasks"], state["open_seeds"], state["open_envs"],
+                state["open_probes"], strict=True,
+            )
+        }  # fmt: skip
+        self.ledger = Ledger(**{name: int(value) for name, value in state["ledger"].items()})

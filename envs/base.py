@@ -1,0 +1,238 @@
+"""Environments whose episodes are set by a task: the part that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from currgym.tasks import BoxTasks, Difficulty, Kind, TaskSpace
+
+__all__ = ["EpisodeSlot", "Parameter", "TaskEnv", "TaskRange", "box_tasks"]
+
+FloatArray = NDArray[np.float64]
+TaskRange = tuple[float, float] | float | str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One task parameter of an environment.
+
+    Attributes:
+        name: As it stands in the task space.
+        low: Lower end of the usual range, natural units.
+        high: Upper end of the usual range.
+        default: Value in the unmodified environment.
+        varies: Whether it is part of the task by default; else it is constant until ``tasks=``
+            opens it.
+        kind: As in :class:`currgym.tasks.BoxTasks`.
+        minimum: Smallest value the physics accepts (``tasks=`` may go beyond ``low``).
+        maximum: Largest value the physics accepts.
+    """
+
+    name: str
+    low: float
+    high: float
+    default: float
+    varies: bool = False
+    kind: Kind = "real"
+    minimum: float = -np.inf
+    maximum: float = np.inf
+
+
+def box_tasks(
+    parameters: tuple[Parameter, ...],
+    tasks: Mapping[str, TaskRange] | None,
+    difficulty: Difficulty | None,
+) -> tuple[BoxTasks, FloatArray]:
+    """Return the task space and default task of an environment's parameters.
+
+    Args:
+        parameters: All parameters the environment has.
+        tasks: Name -> ``(low, high)`` opens a parameter or changes its range, name -> number fixes
+            it; the rest keep their default range, or stay constant at their default value.
+        difficulty: Declared difficulty; its terms on parameters outside the space are dropped.
+
+    Raises:
+        ValueError: For an unknown name or a range the physics does not accept.
+    """
+    asked = dict(tasks or {})
+    known = {p.name: p for p in parameters}
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"{name!r} is not a task parameter; there are {sorted(known)}")
+    chosen = [p for p in parameters if p.varies or p.name in asked]
+    low, high, default = [], [], []
+    for p in chosen:
+        value: Any = asked.get(p.name, (p.low, p.high))
+        if isinstance(value, str) and isinstance(p.kind, tuple):
+            if value not in p.kind:
+                raise ValueError(f"{p.name} has no label {value!r}; there are {p.kind}")
+            value = p.kind.index(value)
+        ends = (value, value) if np.ndim(value) == 0 else tuple(value)
+        if len(ends) != 2:
+            raise ValueError(f"range of {p.name} must be (low, high) or a number, got {value!r}")
+        if not p.minimum <= ends[0] <= ends[1] <= p.maximum:
+            raise ValueError(
+                f"range of {p.name} must lie in [{p.minimum:g}, {p.maximum:g}], got {value!r}"
+            )
+        low.append(float(ends[0]))
+        high.append(float(ends[1]))
+        default.append(min(max(p.default, low[-1]), high[-1]))
+    names = [p.name for p in chosen]
+    if isinstance(difficulty, str):
+        difficulty = difficulty if difficulty.removeprefix("-") in names else None
+    elif isinstance(difficulty, Mapping):
+        difficulty = {n: w for n, w in difficulty.items() if n in names} or None
+    space = BoxTasks(low, high, names, [p.kind for p in chosen], difficulty)
+    return space, np.array(default)
+
+
+class EpisodeSlot:
+    """The (task, seed) that the next episode takes: asked for, queued, or the last one again.
+
+    One mechanism for every environment here and for :class:`currgym.ParameterizedEnv`. A vector
+    environment resets its sub-environments bare, so the curriculum puts the next episode in
+    ``queued``; an explicit ``reset(seed=..., options={"task": ...})`` comes first.
+    """
+
+    def __init__(self, space: TaskSpace, default: Any) -> None:
+        self.space = space
+        self.default = default
+        self.task = default
+        self.queued: tuple[Any, int | None] | None = None
+
+    def take(self, seed: int | None, options: Mapping[str, Any] | None) -> tuple[Any, int | None]:
+        """Return the next episode's (task, seed) and make its task the current one.
+
+        Raises:
+            ValueError: If the task lies outside the space. Nothing has changed then, but a queued
+                task is dropped.
+        """
+        queued, self.queued = self.queued, None
+        task = options.get("task") if options else None
+        if queued is not None:
+            task = queued[0] if task is None else task
+            seed = queued[1] if seed is None else seed
+        if task is not None:
+            if isinstance(task, Mapping):
+                if not isinstance(self.space, BoxTasks):
+                    raise ValueError("a task by name needs a task space with named dimensions")
+                task = self.space.from_dict(task, self.default)
+            self.task = self.space.check(task)[0]
+        return self.task, seed
+
+
+class TaskEnv(gymnasium.Env[Any, Any]):
+    """Base class of environments with task parameters.
+
+    Subclasses set ``parameters``, ``observation_space`` and ``action_space`` (through
+    :meth:`set_spaces`) and implement :meth:`_begin` and :meth:`_advance`.
+
+    Args:
+        tasks: Which parameters vary, and how far (see :func:`box_tasks`).
+        observe_task: Append the unit-cube task to the observation (which must be a vector).
+    """
+
+    parameters: ClassVar[tuple[Parameter, ...]]
+    difficulty: ClassVar[Difficulty | None] = None
+    return_range: tuple[float, float]
+    """Returns between which teachers see 0 to 1."""
+    mastery: float
+    """A task counts as mastered when its return is strictly above this."""
+    target: FloatArray | None = None
+    """Tasks of the target distribution; None for uniform over the space."""
+
+    def __init__(
+        self, *, tasks: Mapping[str, TaskRange] | None = None, observe_task: bool = False
+    ) -> None:
+        self.task_space, self.default_task = box_tasks(self.parameters, tasks, self.difficulty)
+        self.observe_task = observe_task
+        self._slot = EpisodeSlot(self.task_space, self.default_task)
+        self._constants = {p.name: float(p.default) for p in self.parameters}
+        self._unit_task: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+        self.episode_return = 0.0
+
+    def set_spaces(self, observation: gymnasium.spaces.Box, action: gymnasium.Space[Any]) -> None:
+        """Set both spaces, the task's coordinates appended to the observation where asked."""
+        self.bare_observation_space = observation
+        self.observation_space = observation
+        self.action_space = action
+        if self.observe_task:
+            extra = np.zeros(self.task_space.unit_dim, dtype=observation.dtype)
+            self.observation_space = gymnasium.spaces.Box(
+                np.concatenate([observation.low, extra]),
+                np.concatenate([observation.high, extra + 1]),
+                dtype=observation.dtype,  # type: ignore[arg-type]
+            )
+
+    @property
+    def queued(self) -> tuple[Any, int | None] | None:
+        """The (task, seed) that the next bare reset takes; None repeats the current task."""
+        return self._slot.queued
+
+    @queued.setter
+    def queued(self, episode: tuple[Any, int | None] | None) -> None:
+        self._slot.queued = episode
+
+    @property
+    def task(self) -> FloatArray:
+        """The current task, natural units."""
+        task: FloatArray = self._slot.task
+        return task
+
+    @property
+    def test_sets(self) -> dict[str, FloatArray]:
+        """Named arrays of tasks for evaluation."""
+        rng = np.random.default_rng(31)
+        return {"uniform-50": self.task_space.sample(50, rng)}
+
+    def values(self, task: FloatArray) -> dict[str, float]:
+        """Return all parameters by name, those outside the task at their defaults."""
+        return {
+            **self._constants,
+            **dict(zip(self.task_space.names, task.tolist(), strict=True)),
+        }
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Seeds the episode; None goes on with the current stream.
+            options: ``{"task": array or dict by name}``; without it the task stays as it is.
+
+        Raises:
+            ValueError: If the task lies outside the space.
+        """
+        task, seed = self._slot.take(seed, options)
+        super().reset(seed=seed)
+        self.episode_return = 0.0
+        observation, info = self._begin(self.values(task))
+        if self.observe_task:
+            self._unit_task = self.task_space.to_unit(task)[0].astype(observation.dtype)
+            observation = np.concatenate([observation, self._unit_task])
+        info["task"] = task.copy()
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Advance one step; ``info["success"]`` tells whether the return so far is above mastery."""
+        observation, reward, terminated, truncated, info = self._advance(action)
+        self.episode_return += reward
+        info["success"] = self.episode_return > self.mastery
+        if self.observe_task:
+            observation = np.concatenate([observation, self._unit_task])
+        return observation, reward, terminated, truncated, info
+
+    def _begin(self, values: dict[str, float]) -> tuple[Any, dict[str, Any]]:
+        """Build the episode from all parameters by name; ``self.np_random`` is seeded."""
+        raise NotImplementedError
+
+    def _advance(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Advance the simulation by one step."""
+        raise NotImplementedError

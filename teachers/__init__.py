@@ -1,0 +1,1 @@
+"""Teachers: one algorithm a file."""
