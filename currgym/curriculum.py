@@ -81,7 +81,7 @@ class Recorder(Protocol):
     """What a run listens to; every call to the teacher passes here, in order."""
 
     def issued(self, tickets: Tickets, probe: bool) -> None:
-        """Tickets went out: the teacher was asked for ``len(tickets.ids)`` tasks or for requests."""
+        """Tickets went out: the teacher was asked for that many tasks, or for requests."""
 
     def settled(self, outcomes: Outcomes, envs: IntArray, step: int) -> None:
         """These outcomes went to the teacher in one call."""
@@ -168,8 +168,8 @@ class Curriculum:
             envs: The worker each goes to, for the log.
 
         Raises:
-            RuntimeError: With ``ordered`` and ``lag``, if an outcome that must come first is missing
-                (see :attr:`ready`).
+            RuntimeError: With ``ordered`` and ``lag``, if an outcome that must come first is
+                missing (see :attr:`ready`).
         """
         if self.lag is not None:
             self._wait_for_order(n)

@@ -90,6 +90,7 @@ class Outcomes:
         if self.tasks.ndim == 0:
             self.tasks = self.tasks[None]
         n = len(self.tasks)
+        self._check_finite("tasks", self.tasks)
         self.returns = self._column("returns", returns, n)
         self.ids = self._column("ids", ids, n)
         self.seeds = self._column("seeds", seeds, n)
@@ -135,12 +136,12 @@ class Outcomes:
         # The sum is finite unless an entry is not (or it overflows, which the second look settles).
         if array.dtype.kind != "f" or math.isfinite(array.sum()):
             return
-        bad = np.flatnonzero(~np.isfinite(array.reshape(-1)))
+        bad = np.argwhere(~np.isfinite(array))
         if len(bad):
-            row = int(bad[0])
+            row = int(bad[0][0]) if array.ndim else 0
             task = self.tasks[row] if row < len(self.tasks) else None
             raise ValueError(
-                f"{name} must be finite, got {array.reshape(-1)[row]} in row {row} (task {task}): "
+                f"{name} must be finite, got {array[tuple(bad[0])]} in row {row} (task {task}): "
                 "look for a division by zero in the reward, or cancel the ticket instead"
             )
 

@@ -72,7 +72,11 @@ class Registry(Generic[T]):
         """Return all that is registered, loading it first."""
         if self._load is not None:
             load, self._load = self._load, None
-            load()
+            try:
+                load()
+            except BaseException:
+                self._load = load  # half a registry must not pass for the whole one
+                raise
         return self._things
 
 

@@ -121,8 +121,9 @@ class BoxTasks(TaskSpace):
         low: Lower bound of each dimension, natural units.
         high: Upper bound; equal to ``low`` makes the dimension a constant.
         names: One name a dimension; ``x0, x1, ...`` by default.
-        kinds: One kind a dimension: ``"real"`` (default), ``"log"`` (uniform in the logarithm, needs
-            ``low > 0``), ``"integer"``, or a tuple of labels, whose natural value is the index.
+        kinds: One kind a dimension: ``"real"`` (default), ``"log"`` (uniform in the logarithm,
+            needs ``low > 0``), ``"integer"``, or a tuple of labels, whose natural value is the
+            index.
         difficulty: A dimension's name (``"-gap"`` for descending), a mapping name -> weight per
             natural unit, or a function ``(n, d) -> (n,)``. Higher is harder.
 
@@ -170,7 +171,8 @@ class BoxTasks(TaskSpace):
         if isinstance(kind, tuple):
             if low < 0 or high > len(kind) - 1 or low != int(low) or high != int(high):
                 raise ValueError(
-                    f"bounds of {name!r} must be indices of its {len(kind)} labels, got [{low}, {high}]"
+                    f"bounds of {name!r} must be indices of its {len(kind)} labels, "
+                    f"got [{low}, {high}]"
                 )
         elif kind == "log":
             if low <= 0:
@@ -182,7 +184,8 @@ class BoxTasks(TaskSpace):
                 )
         elif kind != "real":
             raise ValueError(
-                f"kind of {name!r} must be 'real', 'log', 'integer' or a tuple of labels, got {kind!r}"
+                f"kind of {name!r} must be 'real', 'log', 'integer' or a tuple of labels, "
+                f"got {kind!r}"
             )
 
     def _check_difficulty(self) -> None:
@@ -243,7 +246,8 @@ class BoxTasks(TaskSpace):
             array = array[None]
         if array.ndim != 2 or array.shape[1] != len(self.low):
             raise ValueError(
-                f"tasks must have shape (n, {len(self.low)}) for {self.names}, got {np.shape(tasks)}"
+                f"tasks must have shape (n, {len(self.low)}) for {self.names}, "
+                f"got {np.shape(tasks)}"
             )
         return array
 
@@ -275,7 +279,8 @@ class BoxTasks(TaskSpace):
             ):
                 if not low <= value <= high:
                     raise ValueError(
-                        f"task is outside its space: {name} = {value:g} is not in [{low:g}, {high:g}]"
+                        f"task is outside its space: {name} = {value:g} is not in "
+                        f"[{low:g}, {high:g}]"
                     )
                 if (kind == "integer" or isinstance(kind, tuple)) and value != math.floor(value):
                     raise ValueError(
@@ -287,8 +292,9 @@ class BoxTasks(TaskSpace):
     def to_unit(self, tasks: ArrayLike) -> FloatArray:
         """Map tasks to the live unit cube, shape ``(n, unit_dim)``.
 
-        Whole numbers and labels go to the centre of their slice. ``from_unit(to_unit(t)) == t`` holds
-        exactly for every task that :meth:`from_unit` made; others come back within one rounding.
+        Whole numbers and labels go to the centre of their slice. ``from_unit(to_unit(t)) == t``
+        holds exactly for every task that :meth:`from_unit` made; others come back within one
+        rounding.
         """
         array = self.as_array(tasks)
         live = array if self._all_live else array[:, self._live]
@@ -354,7 +360,7 @@ class BoxTasks(TaskSpace):
         return tasks
 
     def edit(self, tasks: ArrayLike, rng: np.random.Generator, size: float = 0.1) -> FloatArray:
-        """Move each live coordinate by a normal step of ``size`` in the cube, reflected at its faces.
+        """Move each live coordinate by a normal step of ``size``, reflected at the cube's faces.
 
         A whole-number dimension whose step falls inside its slice keeps its value.
         """
@@ -384,8 +390,8 @@ class BoxTasks(TaskSpace):
         rows = math.prod(len(axis) for axis in axes)
         if rows > MAX_GRID_ROWS:
             raise ValueError(
-                f"a grid of {points_per_axis} points on {self.unit_dim} axes has {rows:,} rows, more "
-                f"than {MAX_GRID_ROWS:,}: ask for fewer points, or sample(n, rng)"
+                f"a grid of {points_per_axis} points on {self.unit_dim} axes has {rows:,} rows, "
+                f"more than {MAX_GRID_ROWS:,}: ask for fewer points, or sample(n, rng)"
             )
         tasks = np.repeat(self.low[None], rows, axis=0)
         if axes:
@@ -400,7 +406,8 @@ class BoxTasks(TaskSpace):
             return super().difficulty_of(array)
         if isinstance(self.difficulty, str):
             sign = -1.0 if self.difficulty.startswith("-") else 1.0
-            return sign * array[:, self.names.index(self.difficulty.removeprefix("-"))]
+            column: FloatArray = array[:, self.names.index(self.difficulty.removeprefix("-"))]
+            return sign * column
         if isinstance(self.difficulty, Mapping):
             weights = np.array([self.difficulty.get(name, 0.0) for name in self.names])
             return np.asarray(array @ weights)
@@ -464,8 +471,9 @@ class DiscreteTasks(TaskSpace):
 
     Args:
         n: Number of tasks.
-        difficulty: One score a task, shape ``(n,)``, or a function of the indices; higher is harder.
-            With it the space has a one-dimensional cube, the rank, so box teachers run on examples.
+        difficulty: One score a task, shape ``(n,)``, or a function of the indices; higher is
+            harder. With it the space has a one-dimensional cube, the rank, so box teachers run on
+            examples.
         groups: One group label a task (classes, clusters), shape ``(n,)``.
         features: One row of features a task, shape ``(n, k)``.
 
@@ -624,7 +632,7 @@ def _difficulty_config(difficulty: Difficulty | None) -> Any:
     if module in (None, "__main__") or "<" in qualname:
         raise ValueError(
             "this difficulty is a function that cannot be imported by name, so a run could not be "
-            "repeated: define it at the top level of a module, or name a dimension or weights instead"
+            "repeated: define it at the top level of a module, or name a dimension or weights"
         )
     return {"import": f"{module}:{qualname}"}
 

@@ -13,6 +13,7 @@ import importlib.metadata
 import inspect
 import math
 import pkgutil
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -102,8 +103,8 @@ class ReturnScale:
     """Maps raw returns to [0, 1], clamped.
 
     Args:
-        return_range: Raw returns that map to 0 and 1. None follows the 5 % and 95 % quantiles of the
-            latest 1,000 returns, refreshed every 50.
+        return_range: Raw returns that map to 0 and 1. None follows the 5 % and 95 % quantiles of
+            the latest 1,000 returns, refreshed every 50.
     """
 
     def __init__(self, return_range: tuple[float, float] | None) -> None:
@@ -212,8 +213,8 @@ class Teacher(ABC):
             )
         if space.kind == "box" and not self.native:
             raise ValueError(
-                f"teacher {self.name or type(self).__name__!r} works on {sorted(self.spaces)}, not on "
-                f"{space!r}"
+                f"teacher {self.name or type(self).__name__!r} works on {sorted(self.spaces)}, "
+                f"not on {space!r}"
             )
         self._pass: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._cursor = 0
@@ -224,14 +225,14 @@ class Teacher(ABC):
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         """Return ``n`` tasks: ``(n, unit_dim)`` in the unit cube, or ``(n,)`` indices."""
 
-    def _update(self, batch: Batch) -> None:
+    def _update(self, batch: Batch) -> None:  # noqa: B027 - optional
         """Learn from outcomes with tasks in the unit cube (or indices) and returns in [0, 1]."""
 
     def _state(self) -> State:
         """Return what the subclass must keep, as plain arrays and numbers."""
         return {}
 
-    def _load(self, state: Mapping[str, Any]) -> None:
+    def _load(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - optional
         """Take back what :meth:`_state` returned."""
 
     def _plan(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
@@ -252,9 +253,7 @@ class Teacher(ABC):
         """Propose ``n`` tasks, always inside the space."""
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
-        tasks = self._draw(n, self.rng)
-        self.proposed += n
-        return tasks
+        return self._draw(n, self.rng)
 
     def propose(self, n: int = 1) -> Proposals:
         """Propose ``n`` tasks with what the teacher knows about them; wraps :meth:`sample`."""
@@ -275,8 +274,8 @@ class Teacher(ABC):
         for column in self.needs - {"probe"}:
             if not outcomes.has(column):
                 raise ValueError(
-                    f"teacher {self.name!r} needs {column!r} with every outcome and got none: pass it "
-                    f"to settle(), or choose a teacher that does without"
+                    f"teacher {self.name!r} needs {column!r} with every outcome and got none: "
+                    f"pass it to settle(), or choose a teacher that does without"
                 )
         raw = outcomes.returns
         if raw is None:
@@ -333,12 +332,14 @@ class Teacher(ABC):
         self._load(state["own"])
 
     def __repr__(self) -> str:
-        shown = [
-            f"{name}={getattr(self, name)!r}"
-            for name, p in inspect.signature(type(self).__init__).parameters.items()
-            if name not in ("self", "space") and getattr(self, name, p.default) != p.default
-        ]
-        return f"{type(self).__name__}({', '.join([repr(self.space), *shown])})"
+        shown = [repr(self.space)]
+        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
+            value = getattr(self, name, parameter.default)
+            if isinstance(value, np.ndarray):
+                shown.append(f"{name}=<{value.dtype} array of shape {value.shape}>")
+            elif name not in ("self", "space") and value != parameter.default:
+                shown.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def default_horizon(self) -> int:
         """Proposals after which a schedule ends: 10 passes over examples, else 10,000."""
@@ -349,10 +350,15 @@ class Teacher(ABC):
     def _draw(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         if isinstance(self.space, DiscreteTasks):
             return self._cut(n, rng)
-        return self._to_tasks(self._sample(n, rng))
+        tasks = self._to_tasks(self._sample(n, rng))
+        self.proposed += n
+        return tasks
 
     def _to_tasks(self, drawn: NDArray[Any]) -> NDArray[Any]:
-        """Turn what ``_sample`` returned into tasks of the space."""
+        """Turn what ``_sample`` returned into tasks of the space.
+
+        A teacher whose ``_sample`` returns the space's own tasks overrides it to check them only.
+        """
         if self.native and self.space.kind != "box":
             return self.space.check(drawn)
         return self.space.from_unit(drawn)
@@ -368,14 +374,20 @@ class Teacher(ABC):
         return True
 
     def _cut(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Cut ``n`` examples from the running pass, beginning new ones as needed."""
+        """Cut ``n`` examples from the running pass, beginning new ones as needed.
+
+        The clock goes on piece by piece, so a pass begun in the middle of a call is planned at the
+        same time as if the calls had been single.
+        """
         pieces: list[NDArray[np.int64]] = []
         while n > 0:
             if self._cursor == len(self._pass) and not self._next_pass(rng):
                 pieces.append(np.asarray(self._to_tasks(self._sample(n, rng)), dtype=np.int64))
+                self.proposed += n
                 break
             piece = self._pass[self._cursor : self._cursor + n]
             self._cursor += len(piece)
+            self.proposed += len(piece)
             n -= len(piece)
             pieces.append(piece)
         return pieces[0].copy() if len(pieces) == 1 else np.concatenate(pieces)
@@ -392,7 +404,14 @@ def _load_teachers() -> None:
         if not module.name.startswith("_"):
             importlib.import_module(f"currgym.teachers.{module.name}")
     for entry in importlib.metadata.entry_points(group="currgym.teachers"):
-        entry.load()
+        try:
+            entry.load()
+        except Exception as error:
+            # Another package's fault must not take everybody's teachers away.
+            warnings.warn(
+                f"teacher {entry.name!r} of {entry.value!r} could not be loaded: {error!r}",
+                stacklevel=2,
+            )
 
 
 teachers: Registry[type[Teacher]] = Registry("teacher", _load_teachers)
@@ -424,7 +443,10 @@ def register(name: str, presets: Mapping[str, Mapping[str, Any]] | None = None) 
 
 def teacher_parameters(cls: type[Teacher]) -> dict[str, inspect.Parameter]:
     """Return a teacher's own parameters (all but space, seed and return_range), in order."""
-    parameters = inspect.signature(cls.__init__, eval_str=True).parameters
+    try:
+        parameters = inspect.signature(cls.__init__, eval_str=True).parameters
+    except NameError:  # a type imported for checkers only: its name will do
+        parameters = inspect.signature(cls.__init__).parameters
     return {
         k: p for k, p in parameters.items() if k not in ("self", "space", "seed", "return_range")
     }

@@ -6,13 +6,28 @@ import gymnasium
 
 __all__ = ["register_environments"]
 
+_CLASSIC = "currgym.envs.classic"
+# Name -> entry point, entry point of the array form, time limit. Nothing is imported until it is made.
+_ENVIRONMENTS: dict[str, tuple[str, str | None, int]] = {
+    "Acrobot-v0": (f"{_CLASSIC}.acrobot:Acrobot", None, 500),
+    "CartPole-v0": (f"{_CLASSIC}.cartpole:CartPole", f"{_CLASSIC}.vector:CartPoleVector", 500),
+    "MountainCarContinuous-v0": (
+        f"{_CLASSIC}.mountain_car:MountainCarContinuous",
+        f"{_CLASSIC}.vector:MountainCarContinuousVector",
+        999,
+    ),
+    "Pendulum-v0": (f"{_CLASSIC}.pendulum:Pendulum", f"{_CLASSIC}.vector:PendulumVector", 200),
+    "StumpTracks-v0": ("currgym.envs.stump_tracks:StumpTracks", None, 2000),
+}
+
 
 def register_environments() -> None:
     """Register every environment under ``currgym/`` with Gymnasium, once."""
-    if "currgym/StumpTracks-v0" in gymnasium.registry:
-        return
-    gymnasium.register(
-        id="currgym/StumpTracks-v0",
-        entry_point="currgym.envs.stump_tracks:StumpTracks",
-        max_episode_steps=2000,
-    )
+    for name, (entry_point, vector_entry_point, max_episode_steps) in _ENVIRONMENTS.items():
+        if f"currgym/{name}" not in gymnasium.registry:
+            gymnasium.register(
+                id=f"currgym/{name}",
+                entry_point=entry_point,
+                vector_entry_point=vector_entry_point,
+                max_episode_steps=max_episode_steps,
+            )

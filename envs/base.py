@@ -167,7 +167,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
             self.observation_space = gymnasium.spaces.Box(
                 np.concatenate([observation.low, extra]),
                 np.concatenate([observation.high, extra + 1]),
-                dtype=observation.dtype,  # type: ignore[arg-type]
+                dtype=observation.dtype,
             )
 
     @property
@@ -221,10 +221,11 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Advance one step; ``info["success"]`` tells whether the return so far is above mastery."""
+        """Advance one step; ``info["success"]``: whether the return so far is above mastery."""
         observation, reward, terminated, truncated, info = self._advance(action)
         self.episode_return += reward
-        info["success"] = self.episode_return > self.mastery
+        # A NumPy bool would make the vector environments keep an array of objects.
+        info["success"] = bool(self.episode_return > self.mastery)
         if self.observe_task:
             observation = np.concatenate([observation, self._unit_task])
         return observation, reward, terminated, truncated, info

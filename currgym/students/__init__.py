@@ -1,1 +1,91 @@
-"""students."""
+"""Students: who attempts the tasks. Nothing heavy is imported until one is built.
+
+Reinforcement learning: every algorithm of Stable-Baselines3 and sb3-contrib that learns from a
+vector environment, by name. Supervised: a PyTorch network. Simulated: students that score a
+teacher in seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from currgym.registry import Registry
+
+__all__ = [
+    "CubeStudent", "SB3Student", "ScoreCurve", "StudentEntry", "SupervisedStudent", "students",
+    "teach",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StudentEntry:
+    """How a student is found without importing it.
+
+    Attributes:
+        kind: ``"rl"``, ``"supervised"`` or ``"simulated"``.
+        origin: ``"module:name"`` of the class (for ``"rl"``, of the algorithm).
+        summary: One line for ``currgym list``.
+        exact: Whether an interrupted run goes on bit for bit.
+    """
+
+    kind: str
+    origin: str
+    summary: str
+    exact: bool = False
+
+    def load(self) -> Any:
+        """Import the class."""
+        module, _, name = self.origin.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+def _load_students() -> None:
+    sb3, contrib = "stable_baselines3", "sb3_contrib"
+    for name, origin, summary, exact in (
+        ("ppo", f"{sb3}:PPO", "proximal policy optimisation", True),
+        ("sac", f"{sb3}:SAC", "soft actor-critic (continuous actions)", True),
+        ("td3", f"{sb3}:TD3", "twin delayed DDPG (continuous actions)", True),
+        ("dqn", f"{sb3}:DQN", "deep Q-network (discrete actions)", True),
+        ("a2c", f"{sb3}:A2C", "advantage actor-critic", False),
+        ("ddpg", f"{sb3}:DDPG", "deterministic policy gradient (continuous actions)", False),
+        ("trpo", f"{contrib}:TRPO", "trust-region policy optimisation", False),
+        ("tqc", f"{contrib}:TQC", "truncated quantile critics (continuous actions)", False),
+        ("qr-dqn", f"{contrib}:QRDQN", "quantile-regression DQN (discrete actions)", False),
+        ("crossq", f"{contrib}:CrossQ", "SAC without target networks (continuous)", False),
+        ("recurrent-ppo", f"{contrib}:RecurrentPPO", "PPO with an LSTM policy", False),
+    ):
+        students.add(name, StudentEntry("rl", origin, summary, exact))
+    students.add(
+        "mlp",
+        StudentEntry(
+            "supervised", "currgym.students.supervised:SupervisedStudent",
+            "multi-layer perceptron in PyTorch, for data/...", True,
+        ),
+    )  # fmt: skip
+    students.add(
+        "cube",
+        StudentEntry(
+            "simulated", "currgym.students.simulated:CubeStudent",
+            "cells that unlock as their neighbours are learnt (ALP-GMM's toy)",
+        ),
+    )  # fmt: skip
+
+
+students: Registry[StudentEntry] = Registry("student", _load_students)
+"""Every student, by name."""
+
+_ORIGINS = {
+    "CubeStudent": "currgym.students.simulated",
+    "SB3Student": "currgym.students.rl",
+    "ScoreCurve": "currgym.students.simulated",
+    "SupervisedStudent": "currgym.students.supervised",
+    "teach": "currgym.students.simulated",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ORIGINS:
+        return getattr(importlib.import_module(_ORIGINS[name]), name)
+    raise AttributeError(f"module 'currgym.students' has no attribute {name!r}")

@@ -1,0 +1,635 @@
+"""Reads run and comparison folders into small dataclasses; NumPy only.
+
+Everything drawn, on the page and in the figures for papers, comes from here and from
+:mod:`currgym.report.maps`, so that both show the same numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from currgym.statistics import (
+    Interval,
+    Verdict,
+    judge,
+    paired_difference,
+    t_band,
+    t_interval,
+    welch_difference,
+)
+from currgym.tasks import TaskSpace, space_from_config
+
+__all__ = [
+    "Arm", "Curve", "Episodes", "Evaluations", "Film", "Metric", "Run", "Snapshot", "Study", "load",
+]  # fmt: skip
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+FORMAT = 1
+FILM_TYPES = {".gif": "image/gif", ".webp": "image/webp", ".png": "image/png"}
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Finished training attempts of one run, one entry each, in order of delivery.
+
+    Attributes:
+        steps: The run's environment steps when the outcome was delivered.
+        lengths: Environment steps of the attempt.
+        tasks: ``(n, d)`` natural units.
+    """
+
+    steps: FloatArray
+    lengths: FloatArray
+    tasks: FloatArray
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """Evaluation episodes of one run on its test set, one entry each.
+
+    Attributes:
+        steps: Environment steps of training before.
+        task_index: Row of the test set.
+        returns: Raw returns.
+        successes: Share solved, in [0, 1]; NaN where nothing says what success is.
+    """
+
+    steps: FloatArray
+    task_index: IntArray
+    returns: FloatArray
+    successes: FloatArray
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a teacher said of itself at one time.
+
+    Attributes:
+        step: Environment steps.
+        episode: Attempts.
+        values: Its snapshot, name -> array or scalar.
+        preview: ``(n, d)`` tasks it would have proposed then.
+    """
+
+    step: int
+    episode: int
+    values: Mapping[str, Any]
+    preview: FloatArray
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film to show: its title and file."""
+
+    title: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure on the test set.
+
+    Attributes:
+        name: ``"mastered"`` or ``"return"``.
+        label: For an axis.
+        unit: After a number: ``" %"`` or nothing.
+        low: Smallest possible value, shown units.
+        high: Largest possible value.
+    """
+
+    name: str
+    label: str
+    unit: str
+    low: float = -np.inf
+    high: float = np.inf
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measure over training, one row a seed.
+
+    Attributes:
+        steps: ``(k,)``.
+        values: ``(seeds, k)``, NaN where a run has not got that far.
+        seeds: The seed of each row.
+    """
+
+    steps: FloatArray
+    values: FloatArray
+    seeds: tuple[int, ...]
+
+    def band(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return mean and ends of the 95 % t interval, ``(k,)`` each."""
+        return t_band(self.values)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """Of everything in the run."""
+        return int(self.config.get("seed", 0))
+
+    @property
+    def budget(self) -> int:
+        """Environment steps (examples) it was given."""
+        return int(self.config["steps"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end."""
+        return bool(self.summary.get("finished"))
+
+    @property
+    def ledger(self) -> Mapping[str, int]:
+        """What was spent; empty until the run ends."""
+        ledger: Mapping[str, int] = self.summary.get("ledger") or {}
+        return ledger
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock, if known."""
+        if self.summary.get("seconds") is not None:
+            return float(self.summary["seconds"])
+        columns = _columns(self.folder / "timing.csv", ("step", "seconds"))
+        return float(columns[-1, 1]) if len(columns) else None
+
+    @cached_property
+    def reached(self) -> int:
+        """Environment steps it is known to have got to."""
+        if self.finished:
+            return self.budget
+        last = [
+            steps.max() for steps in (self.episodes.steps, self.evaluations.steps) if len(steps)
+        ]
+        return int(max(last, default=0))
+
+    @cached_property
+    def space(self) -> TaskSpace | None:
+        """The task space; without its difficulty where that is somebody's function."""
+        described = self.config.get("task_space")
+        if not described:
+            return None
+        try:
+            return space_from_config(described)
+        except ValueError:
+            # A function to import from a folder that may come from anywhere is not worth the trust.
+            try:
+                return space_from_config({**described, "difficulty": None})
+            except (ValueError, KeyError, TypeError):
+                return None
+
+    @cached_property
+    def test_tasks(self) -> FloatArray | None:
+        """Tasks of the test set, ``(m, d)`` natural units."""
+        tasks = (self.config.get("test_set") or {}).get("tasks")
+        return None if not tasks else _rows(tasks)
+
+    @cached_property
+    def episodes(self) -> Episodes:
+        """All training attempts."""
+        path = self.folder / "episodes.csv"
+        header = _header(path)
+        names = [name for name in header if name.startswith("task.")]
+        columns = _columns(path, ("step", "length", *names))
+        return Episodes(columns[:, 0], columns[:, 1], columns[:, 2:])
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        """All evaluation episodes on the run's test set."""
+        path = self.folder / "evaluations.csv"
+        dtype = [
+            ("step", "f8"), ("test_set", "U200"), ("task_index", "i8"), ("return", "f8"),
+            ("success", "U32"),
+        ]  # fmt: skip
+        rows = _table(path, dtype)
+        wanted = (self.config.get("test_set") or {}).get("name")
+        if wanted is not None:
+            rows = rows[rows["test_set"] == wanted]
+        successes = np.full(len(rows), np.nan)
+        told = rows["success"] != ""
+        successes[told] = rows["success"][told].astype(np.float64)
+        mastery = self.config.get("mastery")
+        if mastery is not None:
+            successes[~told] = rows["return"][~told] > float(mastery)
+        return Evaluations(rows["step"], rows["task_index"], rows["return"], successes)
+
+    @cached_property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What the teacher said of itself over time; empty where nothing was kept."""
+        path = self.folder / "snapshots.jsonl"
+        if not path.exists():
+            return ()
+        found = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+            try:
+                row = json.loads(line)
+                values = {k: _value(v) for k, v in row.get("snapshot", {}).items()}
+                preview = _rows(row.get("preview") or np.empty((0, 1)))
+                found.append(
+                    Snapshot(int(row["step"]), int(row.get("episode", 0)), values, preview)
+                )
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"line {number} of {path} is not a snapshot: {error}") from None
+        return tuple(found)
+
+    def curve(self, metric: str) -> tuple[FloatArray, FloatArray]:
+        """Return steps and the test set's mean of ``"mastered"`` (per cent) or ``"return"``."""
+        e = self.evaluations
+        values = 100.0 * e.successes if metric == "mastered" else e.returns
+        steps, group, counts = np.unique(e.steps, return_inverse=True, return_counts=True)
+        if len(steps) == 0:
+            return steps, steps
+        means = np.bincount(group, weights=values) / counts
+        whole = counts == counts.max()
+        return steps[whole], means[whole]
+
+    def final_successes(self) -> tuple[IntArray, FloatArray]:
+        """Return rows of the test set and each one's share solved at the last evaluation."""
+        e = self.evaluations
+        if len(e.steps) == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        steps, _ = self.curve("mastered")
+        last = e.steps == steps[-1]
+        index, group, counts = np.unique(
+            e.task_index[last], return_inverse=True, return_counts=True
+        )
+        return index, np.bincount(group, weights=e.successes[last]) / counts
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One teacher's runs, one a seed.
+
+    Attributes:
+        label: Of the arm.
+        teacher: Registered name.
+        preset: Of the teacher.
+        parameters: Its own.
+        privileges: Information beyond outcomes that it uses.
+        reference: Whether it is there as a control and not as a candidate.
+        runs: Those that exist.
+        missing: Planned runs that have not begun.
+    """
+
+    label: str
+    teacher: str
+    preset: str | None
+    parameters: Mapping[str, Any]
+    privileges: tuple[str, ...]
+    reference: bool
+    runs: tuple[Run, ...]
+    missing: int = 0
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """Runs that came to their end; only these count in tables."""
+        return tuple(run for run in self.runs if run.finished)
+
+    @property
+    def shown(self) -> tuple[Run, ...]:
+        """Finished runs, or what there is as long as none is finished."""
+        return self.finished or self.runs
+
+    def curve(self, metric: str) -> Curve:
+        """Return the learning curves of all runs on common steps."""
+        curves = {run.seed: run.curve(metric) for run in self.runs}
+        curves = {seed: curve for seed, curve in curves.items() if len(curve[0])}
+        if not curves:
+            return Curve(np.empty(0), np.empty((0, 0)), ())
+        common = max((steps for steps, _ in curves.values()), key=len)
+        rows = []
+        for steps, values in curves.values():
+            # Vector environments may overshoot an evaluation by some steps: half a gap is the same.
+            slack = 0.5 * float(np.diff(common).min()) if len(common) > 1 else 0.0
+            row = np.interp(common, steps, values)
+            row[(common < steps[0] - slack) | (common > steps[-1] + slack)] = np.nan
+            rows.append(values if np.array_equal(steps, common) else row)
+        return Curve(common, np.array(rows), tuple(curves))
+
+    def final(self, metric: str) -> dict[int, float]:
+        """Return seed -> value at the last evaluation, of finished runs."""
+        ends = {run.seed: run.curve(metric)[1] for run in self.finished}
+        return {seed: float(values[-1]) for seed, values in ends.items() if len(values)}
+
+    def mean_ledger(self) -> dict[str, float]:
+        """Return what an average finished run spent."""
+        names = {name: None for run in self.finished for name in run.ledger}
+        return {
+            name: float(np.mean([run.ledger.get(name, 0) for run in self.finished]))
+            for name in names
+        }
+
+
+@dataclass(frozen=True)
+class Study:
+    """A comparison of teachers, or one run by itself.
+
+    Attributes:
+        folder: Where it was read.
+        kind: ``"rl"`` or ``"supervised"``.
+        env: Environment id or data family.
+        student: Registered name.
+        steps: Budget of each run.
+        seeds: Planned seeds.
+        arms: Teachers.
+        baseline: Label of the arm that others are compared with, or None.
+        supervised: A second comparison shown beside it.
+        films: To embed.
+        command: How it was started, where that was kept.
+        single: Whether it is one run and not a comparison.
+    """
+
+    folder: Path
+    kind: str
+    env: str
+    student: str
+    steps: int
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    baseline: str | None
+    supervised: Study | None = None
+    films: tuple[Film, ...] = ()
+    command: str | None = None
+    single: bool = False
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs of all arms."""
+        return tuple(run for arm in self.arms for run in arm.runs)
+
+    @property
+    def example(self) -> Run:
+        """Some run, for what all share: the configuration."""
+        for run in self.runs:
+            if run.config.get("task_space"):
+                return run
+        return self.runs[0]
+
+    @property
+    def baseline_arm(self) -> Arm | None:
+        """The arm that others are compared with."""
+        return next((arm for arm in self.arms if arm.label == self.baseline), None)
+
+    @property
+    def unfinished(self) -> tuple[Run, ...]:
+        """Runs that have begun and not come to their end."""
+        return tuple(run for run in self.runs if not run.finished)
+
+    @property
+    def missing(self) -> int:
+        """Runs that have not begun."""
+        return sum(arm.missing for arm in self.arms)
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What the test set measures, the primary one first."""
+        supervised = self.kind == "supervised"
+        mastered = Metric(
+            "mastered",
+            "test examples mastered (%)" if supervised else "test tasks mastered (%)",
+            " %",
+            0.0,
+            100.0,
+        )
+        returned = Metric("return", "minus test loss" if supervised else "mean test return", "")
+        successes = [run.evaluations.successes for run in self.runs]
+        known = any(len(s) for s in successes) and all(np.isfinite(s).all() for s in successes)
+        return (mastered, returned) if known else (returned,)
+
+    @property
+    def metric(self) -> Metric:
+        """The primary measure."""
+        return self.metrics[0]
+
+    def end(self, arm: Arm, metric: Metric) -> Interval | None:
+        """Return an arm's mean at the end with its interval, or None if no run is finished."""
+        values = list(arm.final(metric.name).values())
+        if not values:
+            return None
+        return t_interval(values).clipped(metric.low, metric.high)
+
+    def difference(self, arm: Arm, metric: Metric) -> Interval | None:
+        """Return an arm's difference from the baseline at the end, or None where there is none.
+
+        Supervised arms are paired by seed (same data, same initial network); in reinforcement
+        learning seeds share little, and Welch's interval is used.
+        """
+        base = self.baseline_arm
+        if base is None or arm is base:
+            return None
+        ours, theirs = arm.final(metric.name), base.final(metric.name)
+        if not ours or not theirs:
+            return None
+        if self.kind == "supervised":
+            both = [seed for seed in ours if seed in theirs]
+            if not both:
+                return None
+            interval = paired_difference([ours[s] for s in both], [theirs[s] for s in both])
+        else:
+            interval = welch_difference(list(ours.values()), list(theirs.values()))
+        width = metric.high - metric.low
+        return interval.clipped(-width, width)
+
+    def verdict(self, arm: Arm | None = None) -> Verdict:
+        """Return what may be said of an arm against the baseline, or of the whole comparison."""
+        base = self.baseline_arm
+        compared = [a for a in (arm, base) if a is not None] if arm else list(self.arms)
+        return judge(self.kind, min((len(a.finished) for a in compared), default=0))
+
+
+def load(folder: str | Path) -> Study:
+    """Read a comparison folder (``study.json``) or a single run folder (``config.json``).
+
+    Raises:
+        ValueError: If it is neither, or a file is damaged; the file is named.
+    """
+    return _load(Path(folder), beside=True)
+
+
+def _load(folder: Path, beside: bool) -> Study:
+    if (folder / "study.json").is_file():
+        return _load_study(folder, beside)
+    if (folder / "config.json").is_file():
+        return _load_single(folder)
+    raise ValueError(f"{folder} is neither a run nor a comparison: no config.json, no study.json")
+
+
+def _load_study(folder: Path, beside: bool) -> Study:
+    path = folder / "study.json"
+    plan = _json(path)
+    try:
+        arms = tuple(_arm(folder, a, plan["runs"].get(a["label"], [])) for a in plan["arms"])
+        second = plan.get("supervised")
+        study = Study(
+            folder=folder,
+            kind="rl",
+            env=str(plan["env"]),
+            student=str(plan["student"]),
+            steps=int(plan["steps"]),
+            seeds=tuple(int(s) for s in plan["seeds"]),
+            arms=arms,
+            baseline=plan.get("baseline"),
+            supervised=_load(folder / second, beside=False) if second and beside else None,
+            films=(*_named_films(folder, plan.get("film") or []), *_found_films(folder)),
+            command=plan.get("command"),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    if not study.runs:
+        raise ValueError(f"{folder} has no run yet: nothing to report")
+    kind = str(plan.get("kind") or study.example.config.get("kind") or "rl")
+    return replace(study, kind=kind)
+
+
+def _load_single(folder: Path) -> Study:
+    run = _run(folder)
+    teacher = run.config.get("teacher") or {}
+    name = str(teacher.get("name", "teacher"))
+    arm = Arm(
+        label=str(run.config.get("label") or name),
+        teacher=name,
+        preset=teacher.get("preset"),
+        parameters=teacher.get("parameters") or {},
+        privileges=tuple(sorted(teacher.get("privileges") or ())),
+        reference=False,
+        runs=(run,),
+    )
+    return Study(
+        folder=folder,
+        kind=str(run.config.get("kind") or "rl"),
+        env=str((run.config.get("env") or {}).get("id", "")),
+        student=str((run.config.get("student") or {}).get("name", "")),
+        steps=run.budget,
+        seeds=(run.seed,),
+        arms=(arm,),
+        baseline=None,
+        films=_found_films(folder),
+        command=run.config.get("command"),
+        single=True,
+    )
+
+
+def _arm(folder: Path, plan: Mapping[str, Any], places: Sequence[str]) -> Arm:
+    there = [folder / place for place in places if (folder / place / "config.json").is_file()]
+    runs = tuple(sorted((_run(place) for place in there), key=lambda run: run.seed))
+    told = (runs[0].config.get("teacher") or {}) if runs else {}
+    return Arm(
+        label=str(plan["label"]),
+        teacher=str(plan.get("teacher") or told.get("name") or plan["label"]),
+        preset=plan.get("preset") or told.get("preset"),
+        parameters=plan.get("parameters") or {},
+        privileges=tuple(sorted(plan.get("privileges") or told.get("privileges") or ())),
+        reference=bool(plan.get("reference")),
+        runs=runs,
+        missing=len(places) - len(there),
+    )
+
+
+def _run(folder: Path) -> Run:
+    config = _json(folder / "config.json")
+    summary = folder / "summary.json"
+    run = Run(folder, config, _json(summary) if summary.is_file() else {})
+    try:
+        _ = run.budget, run.seed
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder / 'config.json'} is damaged: {type(error).__name__}: {error}"
+        ) from None
+    return run
+
+
+def _named_films(folder: Path, listed: Sequence[Mapping[str, str]]) -> tuple[Film, ...]:
+    films = [Film(str(film["title"]), folder / film["gif"]) for film in listed]
+    return tuple(f for f in films if f.path.suffix in FILM_TYPES and f.path.is_file())
+
+
+def _found_films(folder: Path) -> tuple[Film, ...]:
+    """Return the films that lie in the folder's own ``films/``."""
+    found = sorted((folder / "films").glob("*"))
+    return tuple(
+        Film(path.stem.replace("_", " "), path) for path in found if path.suffix in FILM_TYPES
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} is damaged: it holds no object")
+    if document.get("format", FORMAT) > FORMAT:
+        raise ValueError(f"{path} has format {document['format']}: update currgym")
+    return document
+
+
+def _header(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file), [])
+
+
+def _columns(path: Path, names: Sequence[str]) -> FloatArray:
+    """Return numeric columns of a CSV file by name, ``(rows, names)``."""
+    rows = _table(path, [(name, "f8") for name in names])
+    return np.stack([rows[name] for name in names], axis=1).reshape(-1, len(names))
+
+
+def _table(path: Path, dtype: list[tuple[str, str]]) -> NDArray[Any]:
+    """Return columns of a CSV file as a structured array; an unfinished last line is left out."""
+    header = _header(path)
+    if not header:
+        return np.empty(0, dtype=dtype)
+    lacking = [name for name, _ in dtype if name not in header]
+    if lacking:
+        raise ValueError(f"{path} lacks the column {lacking[0]!r}; it has {header}")
+    text = path.read_text(encoding="utf-8")
+    text = text[text.find("\n") + 1 : text.rfind("\n") + 1]
+    if not text:
+        return np.empty(0, dtype=dtype)
+    try:
+        rows = np.loadtxt(
+            io.StringIO(text),
+            dtype=dtype,
+            delimiter=",",
+            quotechar='"',
+            comments=None,
+            usecols=[header.index(name) for name, _ in dtype],
+            ndmin=1,
+        )
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    return rows
+
+
+def _rows(tasks: Any) -> FloatArray:
+    """Return tasks as ``(n, d)``; numbered tasks become one column."""
+    array = np.asarray(tasks, dtype=np.float64)
+    return array.reshape(len(array), -1) if array.size else np.empty((0, 1))
+
+
+def _value(value: Any) -> Any:
+    """Return a snapshot's entry as an array where it is one."""
+    return np.asarray(value, dtype=np.float64) if isinstance(value, list) else value

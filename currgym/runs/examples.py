@@ -1,0 +1,155 @@
+"""A supervised run's moving parts: data family, curriculum, student, evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from currgym.curriculum import Curriculum, Ledger
+from currgym.registry import nearest
+from currgym.runs.config import RunConfig
+from currgym.runs.evaluation import TestRow, TestSet
+from currgym.runs.replay import ReplayPieces
+from currgym.runs.seeding import build_teacher, seed_for
+from currgym.students import students
+from currgym.supervised import Family, make_family
+from currgym.teaching import Teacher
+
+__all__ = ["SupervisedSession", "supervised_teacher"]
+
+
+def supervised_teacher(config: RunConfig, family: Family | None = None) -> Teacher:
+    """Build the teacher of a supervised run."""
+    family = family or make_family(config.env, **config.env_parameters)
+    proposals = config.steps // family.samples_per_task
+    return build_teacher(config, family.task_space, family.return_range, proposals)
+
+
+class SupervisedSession:
+    """Everything of one supervised run that is not its folder.
+
+    Args:
+        config: What to build.
+        test_set: As an earlier session of this run chose it; None chooses.
+    """
+
+    exact = True
+
+    def __init__(self, config: RunConfig, test_set: TestSet | None) -> None:
+        self.config = config
+        self.family = make_family(config.env, **config.env_parameters)
+        self.space = self.family.task_space
+        self.teacher = supervised_teacher(config, self.family)
+        self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
+        self.student = students[config.student].load()(
+            self.family, seed=seed_for(config.seed, "student"), **config.student_parameters
+        )
+        missing = self.teacher.needs - self.student.provides
+        if missing:
+            raise ValueError(
+                f"teacher {config.teacher!r} needs {', '.join(sorted(missing))}, which student "
+                f"{config.student!r} cannot give"
+            )
+        name = test_set.name if test_set is not None else config.test_set or "test"
+        if name not in self.family.test_sets:
+            raise ValueError(nearest(name, self.family.test_sets, f"test set of {config.env}"))
+        held_out = self.family.test_sets[name]
+        self.test_set = TestSet(name, held_out.tasks, np.asarray(held_out.seeds)[:, None])
+        self.family.charge(self.curriculum.ledger, self.teacher)
+        self._writer: Any = None
+
+    @property
+    def steps(self) -> int:
+        """The run's clock: samples the student has learned from."""
+        return self.curriculum.ledger.steps
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that has been spent."""
+        return self.curriculum.ledger
+
+    @property
+    def log_columns(self) -> frozenset[str]:
+        """The loss is what these teachers work on."""
+        return frozenset({"loss"})
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ``config.json`` says beyond the request."""
+        return {
+            "task_space": self.space.config(),
+            "return_range": list(self.family.return_range),
+            "mastery": self.family.mastery,
+            "default_task": None,
+            "test_set": {
+                "name": self.test_set.name,
+                "tasks": self.test_set.tasks.tolist(),
+                "seeds": self.test_set.seeds.tolist(),
+            },
+            "privileges": sorted(self.teacher.privileges),
+            "exact_resume": self.exact,
+        }
+
+    def log_to(self, folder: Path) -> None:
+        """Write TensorBoard events there."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def note(self, name: str, value: float) -> None:
+        """Add a scalar to the TensorBoard events."""
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, self.steps)
+
+    def train(self, at_safe_point: Callable[[], None]) -> None:
+        """Train to the end of the budget, calling back before each update."""
+        while (left := self.config.steps - self.steps) > 0:
+            at_safe_point()
+            tasks = -(-left // self.family.samples_per_task)
+            self.student.step(self.curriculum, min(self.student.batch_size, tasks))
+
+    def evaluate(self) -> list[TestRow]:
+        """Answer the test set; nothing of it reaches student or teacher."""
+        rows = self.student.evaluate(self.test_set.name, self.curriculum.ledger)
+        self.note("evaluation/loss", float(np.mean([row.loss for row in rows])))
+        return [
+            TestRow(row.task_index, row.seed, row.result, row.length, row.success) for row in rows
+        ]
+
+    def policy(self) -> Any:
+        """Return the network."""
+        return self.student.model
+
+    def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (state tree, no pieces)."""
+        state = {
+            "student": self.student.state_dict(),
+            "curriculum": self.curriculum.state_dict(),
+        }
+        return state, {}
+
+    def restore(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Go on from a saved state."""
+        self.curriculum.load_state_dict(state["curriculum"])
+        self.student.load_state_dict(state["student"])
+
+    def restore_policy(self, state: Mapping[str, Any]) -> None:
+        """Take over the student alone."""
+        self.student.load_state_dict(state["student"])
+
+    def adopt(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Take over another run's student; its samples stay on the clock."""
+        self.student.load_state_dict(state["student"])
+        before = state["curriculum"]["ledger"]
+        self.curriculum.ledger.charge(**{name: int(count) for name, count in before.items()})
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()

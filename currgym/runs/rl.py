@@ -1,0 +1,205 @@
+"""A reinforcement-learning run's moving parts: environments, curriculum, student, evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from currgym import sb3
+from currgym.curriculum import Curriculum, Ledger
+from currgym.runs.config import RunConfig, environment_id
+from currgym.runs.evaluation import Evaluator, TestRow, TestSet
+from currgym.runs.probing import Prober
+from currgym.runs.replay import ReplayPieces
+from currgym.runs.seeding import build_teacher, seed_for
+from currgym.students.rl import Policy, SB3Student, guarded_randomness
+from currgym.tasks import TaskSpace
+from currgym.teaching import Teacher
+
+__all__ = ["RLSession", "Surroundings", "rl_teacher"]
+
+
+class Surroundings:
+    """What an environment says about itself, asked of one instance.
+
+    Raises:
+        ValueError: If the environment has no task parameters.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.env_id = environment_id(config.env)
+        env = gymnasium.make(self.env_id, **config.env_parameters)
+        try:
+            self.space: TaskSpace = env.get_wrapper_attr("task_space")
+        except AttributeError:
+            raise ValueError(
+                f"{self.env_id} has no task parameters: register it wrapped in "
+                "currgym.ParameterizedEnv(env, task_space, apply)"
+            ) from None
+
+        def ask(name: str) -> Any:
+            return env.get_wrapper_attr(name) if env.has_wrapper_attr(name) else None
+
+        self.return_range: tuple[float, float] | None = ask("return_range")
+        self.mastery: float | None = ask("mastery")
+        self.default_task = np.asarray(ask("default_task"))
+        self.test_sets: Mapping[str, Any] = ask("test_sets") or {}
+        limit = env.spec.max_episode_steps if env.spec is not None else None
+        self.episode_steps = limit or 1000
+        env.close()
+
+
+def rl_teacher(config: RunConfig, about: Surroundings) -> Teacher:
+    """Build the teacher of a reinforcement-learning run."""
+    # Half the time limit stands for a typical episode: an estimate, and only schedules use it.
+    expected = config.steps // max(1, about.episode_steps // 2)
+    return build_teacher(config, about.space, about.return_range, expected)
+
+
+class RLSession:
+    """Everything of one run that is not its folder.
+
+    Args:
+        config: What to build.
+        test_set: What to evaluate on; None chooses as the configuration says.
+        playing: Build only what a policy needs to act (films, evaluation of a finished run).
+    """
+
+    kind = "rl"
+
+    def __init__(self, config: RunConfig, test_set: TestSet | None, playing: bool = False) -> None:
+        self.config = config
+        about = self.about = Surroundings(config)
+        self.space = about.space
+        self.return_range = about.return_range
+        self.mastery = about.mastery
+        self.test_set = test_set or TestSet.choose(
+            about.test_sets, about.space, config.test_set, config.test_tasks, config.test_seeds
+        )
+        self.teacher = rl_teacher(config, about)
+        self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
+        vec = gymnasium.make_vec(
+            about.env_id, num_envs=1 if playing else config.num_envs, **config.env_parameters
+        )
+        self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True)
+        parameters = dict(config.student_parameters)
+        self.student = SB3Student(
+            config.student, self.venv, seed=seed_for(config.seed, "student"), **parameters
+        )
+        self.venv.attach(self.student.model)
+        self.exact = self.student.exact
+        self._evaluator: Evaluator | None = None
+        self._prober: Prober | None = None
+        if "probe" in self.teacher.needs:
+            self._prober = Prober(about.env_id, config.env_parameters, about.mastery)
+
+    @property
+    def steps(self) -> int:
+        """The run's clock: environment steps the student has taken."""
+        return self.student.steps
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that has been spent, unfinished episodes included."""
+        ledger: Ledger = self.venv.ledger
+        ledger.updates = self.student.updates
+        return ledger
+
+    def log_to(self, folder: Path) -> None:
+        """Write TensorBoard events there."""
+        self.student.log_to(str(folder))
+
+    def train(self, at_safe_point: Callable[[], None]) -> None:
+        """Train to the end of the budget, calling back where everything can be saved."""
+
+        def safe_point() -> None:
+            self._probe()
+            at_safe_point()
+
+        self.student.learn(self.config.steps, safe_point)
+
+    def _probe(self) -> None:
+        if self._prober is None:
+            return
+        with guarded_randomness():
+            self._prober.run(self.curriculum, self.student, step=self.steps)
+
+    def evaluate(self) -> list[TestRow]:
+        """Play the test set; nothing of it reaches student or teacher."""
+        if self._evaluator is None:
+            self._evaluator = Evaluator(
+                self.about.env_id, self.config.env_parameters, self.test_set, self.mastery
+            )
+        with guarded_randomness():
+            rows = self._evaluator.play(self.policy())
+        self.curriculum.ledger.charge(
+            evaluations=len(rows), evaluation_steps=self._evaluator.steps
+        )
+        return rows
+
+    def policy(self) -> Policy:
+        """Return the student's deterministic behaviour."""
+        return self.student.policy()
+
+    def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (state tree, replay pieces); valid at a safe point."""
+        used: dict[str, Any] = {}
+        if self.student.replay is not None:
+            used = pieces.append(self.student.replay, self.steps // self.config.num_envs)
+        return {"student": self.student.state_dict(), "environments": self.venv.state_dict()}, used
+
+    def restore(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Go on from a saved state: replays the actions of every open episode."""
+        observations = self.venv.restore(state["environments"])
+        self.student.load_state_dict(state["student"], observations)
+        if self.student.replay is not None:
+            pieces.restore(self.student.replay, self.steps // self.config.num_envs, names)
+
+    def restore_policy(self, state: Mapping[str, Any]) -> None:
+        """Take over the student alone."""
+        self.student.load_state_dict(state["student"])
+
+    def adopt(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Take over another run's student and begin new episodes under this run's teacher."""
+        student = self.student
+        student.load_state_dict(state["student"])
+        if student.replay is not None:
+            pieces.restore(student.replay, self.steps // self.config.num_envs, names)
+        student.begin_episodes()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ``config.json`` says beyond the request."""
+        return {
+            "task_space": self.space.config(),
+            "return_range": self.return_range,
+            "mastery": self.mastery,
+            "default_task": self.about.default_task.tolist(),
+            "test_set": self.test_set.to_json(),
+            "privileges": sorted(self.teacher.privileges),
+            "exact_resume": self.exact,
+        }
+
+    @property
+    def log_columns(self) -> frozenset[str]:
+        """Columns and scores beyond the fixed ones that the teacher works on."""
+        return frozenset(self.teacher.needs) - {"probe", "successes", "lengths", "terminated",
+                                                "truncated", "returns", "seeds", "ids"}
+
+    def note(self, name: str, value: float) -> None:
+        """Add a scalar to the TensorBoard events."""
+        self.student.note(name, value)
+
+    def close(self) -> None:
+        """Close all environments."""
+        self.venv.close()
+        if self._evaluator is not None:
+            self._evaluator.close()
+

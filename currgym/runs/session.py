@@ -1,0 +1,110 @@
+"""What a run drives: one protocol for reinforcement and supervised learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from currgym.curriculum import Curriculum, Ledger
+from currgym.runs.config import RunConfig
+from currgym.runs.evaluation import TestRow, TestSet
+from currgym.runs.replay import ReplayPieces
+from currgym.tasks import TaskSpace
+from currgym.teaching import Teacher
+
+__all__ = ["Session", "open_session", "open_teacher"]
+
+
+class Session(Protocol):
+    """The moving parts of one run; everything about folders is :class:`currgym.runs.Run`'s."""
+
+    space: TaskSpace
+    teacher: Teacher
+    curriculum: Curriculum
+    test_set: TestSet
+    exact: bool
+    """Whether an interrupted run goes on bit for bit."""
+
+    @property
+    def steps(self) -> int:
+        """The run's clock."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that has been spent."""
+
+    @property
+    def log_columns(self) -> frozenset[str]:
+        """Columns and scores beyond the fixed ones that the teacher works on."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ``config.json`` says beyond the request."""
+
+    def log_to(self, folder: Path) -> None:
+        """Write TensorBoard events there."""
+
+    def note(self, name: str, value: float) -> None:
+        """Add a scalar to the TensorBoard events."""
+
+    def train(self, at_safe_point: Callable[[], None]) -> None:
+        """Train to the end of the budget, calling back where everything can be saved."""
+
+    def evaluate(self) -> list[TestRow]:
+        """Play the test set; nothing of it reaches student or teacher."""
+
+    def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (state tree, replay pieces); valid at a safe point."""
+
+    def restore(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Go on from a saved state."""
+
+    def restore_policy(self, state: Mapping[str, Any]) -> None:
+        """Take over the student alone."""
+
+    def adopt(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Take over another run's student and begin new episodes under this run's teacher."""
+
+    def policy(self) -> Any:
+        """Return what the student does at present."""
+
+    def close(self) -> None:
+        """Free everything."""
+
+
+def open_session(config: RunConfig, test_set: TestSet | None, playing: bool = False) -> Session:
+    """Build the session of a run.
+
+    Args:
+        config: What to build.
+        test_set: What to evaluate on; None chooses as the configuration says.
+        playing: Build only what the student needs to act.
+
+    Raises:
+        ValueError: If student and environment do not fit, or something is unknown.
+    """
+    import torch
+
+    torch.set_num_threads(config.threads)
+    if config.kind == "supervised":
+        from currgym.runs.examples import SupervisedSession
+
+        return SupervisedSession(config, test_set)
+    from currgym.runs.rl import RLSession
+
+    return RLSession(config, test_set, playing)
+
+
+def open_teacher(config: RunConfig) -> Teacher:
+    """Build the teacher of a run as its session does, without the student."""
+    if config.kind == "supervised":
+        from currgym.runs.examples import supervised_teacher
+
+        return supervised_teacher(config)
+    from currgym.runs.rl import Surroundings, rl_teacher
+
+    return rl_teacher(config, Surroundings(config))

@@ -1,0 +1,153 @@
+"""Why was this task proposed? A run's log, played back into a fresh teacher, answers."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from currgym.outcomes import Outcomes
+from currgym.runs.config import RunConfig
+from currgym.runs.logs import read_rows
+from currgym.runs.run import Run
+from currgym.tasks import TaskSpace
+from currgym.teaching import Teacher
+
+__all__ = ["Explanation", "explain", "rebuild_teacher"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the teacher knew when it proposed one task.
+
+    Attributes:
+        episode: Row of ``episodes.csv``.
+        ticket: The proposal's id.
+        task: By name.
+        outcomes_seen: Outcomes the teacher had taken by then.
+        snapshot: The teacher's own account at that moment.
+        row: The episode as logged.
+    """
+
+    episode: int
+    ticket: int
+    task: dict[str, Any]
+    outcomes_seen: int
+    snapshot: dict[str, Any]
+    row: dict[str, str]
+
+
+def rebuild_teacher(folder: str | Path, before_ticket: int | None = None, trust: bool = False) -> Teacher:
+    """Return the teacher as the log makes it.
+
+    Args:
+        folder: A run folder.
+        before_ticket: Stop before the call that proposed this ticket; None plays the whole log.
+        trust: Allow importing the modules that the configuration names.
+
+    Raises:
+        ValueError: If the log contradicts itself: a proposed task is not what the teacher proposes
+            now (another version of currgym, or a damaged file).
+    """
+    run = Run.open(folder, trust)
+    teacher = _fresh_teacher(run)
+    episodes = _rows(run.folder / "episodes.csv")
+    probes = _rows(run.folder / "probes.csv")
+    issued = 0
+    with (run.folder / "calls.csv").open(encoding="utf-8", newline="") as file:
+        for call in csv.DictReader(line for line in file if line.endswith("\n")):
+            count = int(call["count"])
+            if call["call"] == "propose":
+                if before_ticket is not None and before_ticket < issued + count:
+                    break
+                teacher.propose(count)
+                issued += count
+            elif call["call"] == "requests":
+                if before_ticket is not None and before_ticket < issued + count:
+                    break
+                teacher.requests()
+                issued += count
+            else:
+                rows = [next(probes if call["call"] == "probed" else episodes) for _ in range(count)]
+                teacher.update(_outcomes(rows, teacher.space, call["call"] == "probed"))
+    return teacher
+
+
+def explain(folder: str | Path, episode: int, trust: bool = False) -> Explanation:
+    """Return why the task of an episode was proposed.
+
+    Args:
+        folder: A run folder.
+        episode: As numbered in ``episodes.csv``.
+        trust: Allow importing the modules that the configuration names.
+
+    Raises:
+        ValueError: If the run has no such episode.
+    """
+    path = Path(folder) / "episodes.csv"
+    RunConfig.read(Path(folder))
+    count = 0
+    for row in read_rows(path) if path.exists() else ():
+        if int(row["episode"]) == episode:
+            break
+        count += 1
+    else:
+        raise ValueError(f"{folder} has {count} finished episodes, so none numbered {episode}")
+    ticket = int(row["id"])
+    teacher = rebuild_teacher(folder, before_ticket=ticket, trust=trust)
+    task = {
+        name.removeprefix("task."): value for name, value in row.items() if name.startswith("task.")
+    }
+    return Explanation(episode, ticket, task, teacher.seen, teacher.snapshot(), row)
+
+
+def _fresh_teacher(run: Run) -> Teacher:
+    from currgym.runs.session import open_teacher
+
+    for module in run.config.modules:
+        __import__(module)
+    return open_teacher(run.config)
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    return iter(read_rows(path)) if path.exists() else iter(())
+
+
+def _outcomes(rows: list[dict[str, str]], space: TaskSpace, probe: bool) -> Outcomes:
+    """Return outcomes as the teacher was given them."""
+
+    def column(name: str) -> list[float] | None:
+        if name not in rows[0] or rows[0][name] == "":
+            return None
+        return [float(row[name]) for row in rows]
+
+    tasks: Any = np.array([[float(row[f"task.{name}"]) for name in space.names] for row in rows])
+    if space.kind == "discrete":
+        tasks = tasks[:, 0].astype(np.int64)
+    flags = {
+        name: None if (values := column(name)) is None else np.array(values, dtype=np.bool_)
+        for name in ("terminated", "truncated")
+    }
+    scores = {
+        name.removeprefix("score."): values
+        for name in rows[0]
+        if name.startswith("score.") and (values := column(name)) is not None
+    }
+    return Outcomes(
+        tasks,
+        column("return"),
+        ids=np.array([int(row["id"]) for row in rows]),
+        seeds=np.array([int(row["seed"]) for row in rows]),
+        lengths=np.array([int(row["length"]) for row in rows]),
+        successes=column("success"),
+        discounted=column("discounted"),
+        initial_values=column("initial_values"),
+        trials=None if (trials := column("trials")) is None else np.array(trials, dtype=np.int64),
+        probe=probe or None,
+        scores=scores,
+        **flags,
+    )

@@ -1,0 +1,157 @@
+"""The task space in order of its declared difficulty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
+
+__all__ = ["DifficultyOrder", "directions_of", "require_difficulty", "spread_points"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+POINTS = 16_384
+ROUNDS = 8
+MAX_CANDIDATES = 65_536
+
+
+def require_difficulty(space: TaskSpace, teacher: str) -> None:
+    """Refuse a space without declared difficulty.
+
+    Raises:
+        ValueError: With the remedy.
+    """
+    if space.difficulty is None:
+        example = (
+            "difficulty=scores, one a task"
+            if isinstance(space, DiscreteTasks)
+            else 'difficulty="a_dimension", weights by name, or a function'
+        )
+        raise ValueError(
+            f"teacher {teacher!r} orders tasks by difficulty, and {space!r} declares none: "
+            f"build the space with {example}"
+        )
+
+
+def spread_points(n: int, dim: int) -> FloatArray:
+    """Return ``n`` points that fill the unit cube evenly, ``(n, dim)``; no randomness.
+
+    Multiples of the powers of the generalised golden ratio, modulo 1.
+    """
+    ratio = 2.0
+    for _ in range(40):  # solves ratio^(dim + 1) = ratio + 1
+        ratio = (1.0 + ratio) ** (1.0 / (dim + 1.0))
+    steps = (1.0 / ratio) ** np.arange(1, dim + 1)
+    points: FloatArray = (0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0
+    return points
+
+
+def directions_of(space: TaskSpace) -> FloatArray:
+    """Return for each live dimension where it gets harder: 1 upward, -1 downward, 0 neither.
+
+    A named dimension or weights tell by themselves. A function is asked: the sign of its mean
+    change from the lower to the upper end of the dimension, the others spread over the space.
+    """
+    if not isinstance(space, BoxTasks):
+        return np.ones(space.unit_dim)
+    dim = space.unit_dim
+    points = spread_points(256, dim)
+    change = np.zeros(dim)
+    for column in range(dim):
+        low, high = points.copy(), points.copy()
+        low[:, column], high[:, column] = 0.0, 1.0
+        ends = [space.difficulty_of(space.from_unit(end)) for end in (low, high)]
+        change[column] = (ends[1] - ends[0]).mean()
+    largest = np.abs(change).max(initial=0.0)
+    return np.where(np.abs(change) > 1e-9 * largest, np.sign(change), 0.0)
+
+
+class DifficultyOrder:
+    """Draws uniformly from the easiest (or hardest) share of a space.
+
+    Where the difficulty is one dimension's name, the share is cut off that axis and is exact. Else
+    its threshold is the quantile of the difficulty over 16,384 evenly spread points, and tasks are
+    drawn by rejection; of tasks that all have the threshold's difficulty just the missing share is
+    admitted. Immutable, and a function of the space alone.
+
+    Args:
+        space: A box that declares a difficulty.
+        hardest: Count the share from the hard end.
+    """
+
+    def __init__(self, space: BoxTasks, hardest: bool = False) -> None:
+        self._space = space
+        self._dim = space.unit_dim
+        self._sign = -1.0 if hardest else 1.0
+        self._axis: int | None = None
+        self._upward = True
+        if self._dim == 0:
+            return
+        if isinstance(space.difficulty, str):
+            live = [name for i, name in enumerate(space.names) if space.low[i] < space.high[i]]
+            name = space.difficulty.removeprefix("-")
+            if name in live:
+                self._axis = live.index(name)
+                self._upward = (name == space.difficulty) != hardest
+                return
+        points = spread_points(POINTS, self._dim)
+        values = self._values(points)
+        order = np.argsort(values, kind="stable")
+        self._points, self._sorted = points[order], values[order]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DifficultyOrder:
+        return self
+
+    def _values(self, unit: FloatArray) -> FloatArray:
+        return self._sign * self._space.difficulty_of(self._space.from_unit(unit))
+
+    def draw(self, shares: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Return one point of the cube for each share, uniform over that share of the space.
+
+        Args:
+            shares: ``(n,)`` in [0, 1].
+            rng: Draws the points.
+        """
+        n = len(shares)
+        if self._dim == 0:
+            return np.empty((n, 0))
+        if self._axis is not None:
+            points = rng.random((n, self._dim))
+            along = shares * points[:, self._axis]
+            points[:, self._axis] = along if self._upward else 1.0 - along
+            return points
+        return self._reject(shares, rng)
+
+    def _reject(self, shares: FloatArray, rng: np.random.Generator) -> FloatArray:
+        count = len(self._sorted)
+        rank = np.clip(np.ceil(shares * count).astype(np.int64) - 1, 0, count - 1)
+        threshold = self._sorted[rank]
+        below = np.searchsorted(self._sorted, threshold, side="left") / count
+        level = np.searchsorted(self._sorted, threshold, side="right") / count - below
+        ties = np.clip((shares - below) / level, 0.0, 1.0)
+        result = np.empty((len(shares), self._dim))
+        open_rows = np.arange(len(shares))
+        for _ in range(ROUNDS):
+            if len(open_rows) == 0:
+                return result
+            smallest = max(float(shares[open_rows].min()), 1.0 / count)
+            tries = max(1, min(int(np.ceil(4.0 / smallest)), MAX_CANDIDATES // len(open_rows)))
+            points = rng.random((len(open_rows), tries, self._dim))
+            values = self._values(points.reshape(-1, self._dim)).reshape(len(open_rows), tries)
+            limit = threshold[open_rows, None]
+            inside = values < limit
+            equal = values == limit
+            if equal.any():
+                inside |= equal & (rng.random(values.shape) < ties[open_rows, None])
+            found = inside.any(axis=1)
+            first = inside.argmax(axis=1)
+            result[open_rows[found]] = points[found, first[found]]
+            open_rows = open_rows[~found]
+        # A share too small for rejection: the evenly spread points inside it.
+        chosen = (rng.random(len(open_rows)) * (rank[open_rows] + 1)).astype(np.int64)
+        result[open_rows] = self._points[chosen]
+        return result
