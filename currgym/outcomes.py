@@ -16,17 +16,18 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-_DTYPES: dict[str, Any] = {
-    "returns": np.float64,
-    "ids": np.int64,
-    "seeds": np.int64,
-    "lengths": np.int64,
-    "successes": np.float64,
-    "trials": np.int64,
-    "discounted": np.float64,
-    "terminated": np.bool_,
-    "truncated": np.bool_,
-    "initial_values": np.float64,
+_FLOAT, _INT, _BOOL = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_)
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "returns": _FLOAT,
+    "ids": _INT,
+    "seeds": _INT,
+    "lengths": _INT,
+    "successes": _FLOAT,
+    "trials": _INT,
+    "discounted": _FLOAT,
+    "terminated": _BOOL,
+    "truncated": _BOOL,
+    "initial_values": _FLOAT,
 }
 COLUMNS = tuple(_DTYPES)
 """Optional columns, in the order of their declaration."""
@@ -107,24 +108,25 @@ class Outcomes:
             self.probe = np.broadcast_to(np.asarray(probe, dtype=np.bool_), (n,)).copy()
         self.scores = {}
         for name, values in (scores or {}).items():
-            self.scores[name] = self._numbers(f"scores[{name!r}]", values, np.float64, n)
+            self.scores[name] = self._numbers(f"scores[{name!r}]", values, _FLOAT, n)
         if self.returns is None and "loss" not in self.scores:
             raise ValueError('outcomes need returns, or scores["loss"] for examples')
         if self.successes is not None and n:
-            low, high = self.successes.min(), self.successes.max()
+            shares = self.successes.tolist()
+            low, high = min(shares), max(shares)
             if low < 0 or high > 1:
                 raise ValueError(f"successes must lie in [0, 1], got [{low:g}, {high:g}]")
 
     def _column(self, name: str, values: ArrayLike | None, n: int) -> Any:
         return None if values is None else self._numbers(name, values, _DTYPES[name], n)
 
-    def _numbers(self, name: str, values: ArrayLike, dtype: Any, n: int) -> Any:
+    def _numbers(self, name: str, values: ArrayLike, dtype: np.dtype[Any], n: int) -> Any:
         array = np.asarray(values)
-        if array.dtype != dtype:
+        if array.dtype is not dtype and array.dtype != dtype:
             # Checked before a cast that would turn NaN into some integer.
             self._check_finite(name, array)
             array = array.astype(dtype)
-        elif dtype is np.float64:
+        elif dtype is _FLOAT:
             self._check_finite(name, array)
         if array.shape != (n,):
             if array.ndim == 0 and n == 1:
@@ -133,8 +135,10 @@ class Outcomes:
         return array
 
     def _check_finite(self, name: str, array: NDArray[Any]) -> None:
+        if array.dtype.kind != "f":
+            return
         # The sum is finite unless an entry is not (or it overflows, which the second look settles).
-        if array.dtype.kind != "f" or math.isfinite(array.sum()):
+        if math.isfinite(sum(array.ravel().tolist()) if array.size < 100 else array.sum()):
             return
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):

@@ -271,6 +271,8 @@ class BoxTasks(TaskSpace):
             ValueError: If a task lies outside, naming dimension, value and bounds.
         """
         array = self.as_array(tasks)
+        if not self._any_whole and ((array >= self.low) & (array <= self.high)).all():
+            return array
         inside = self.contains(array)
         if not inside.all():
             row = array[int(np.argmin(inside))]
@@ -306,7 +308,7 @@ class BoxTasks(TaskSpace):
         unit = (values - self._start) / self._width
         if self._any_whole:
             unit = np.where(self._whole, (values - self._start + 0.5) / self._width, unit)
-        unit = np.clip(unit, 0.0, 1.0)
+        unit = np.minimum(np.maximum(unit, 0.0), 1.0)
         return self._settle_rounding(unit, live)
 
     def _settle_rounding(self, unit: FloatArray, live: FloatArray) -> FloatArray:
@@ -350,9 +352,14 @@ class BoxTasks(TaskSpace):
             raise ValueError(
                 f"unit tasks must have shape (n, {len(self._live)}), got {np.shape(unit)}"
             )
-        if not np.isfinite(array).all():
+        # A sum is finite unless an entry is not (or it overflows, which the second look settles).
+        if not math.isfinite(sum(array.ravel().tolist()) if array.size < 100 else array.sum()) and (
+            not np.isfinite(array).all()
+        ):
             raise ValueError("unit tasks must be finite numbers")
-        live = self._live_from_unit(np.minimum(np.maximum(array, 0.0), 1.0))
+        if self._any_log:  # the others are clipped at their bounds, where nothing can overflow
+            array = np.minimum(np.maximum(array, 0.0), 1.0)
+        live = self._live_from_unit(array)
         if self._all_live:
             return live
         tasks = np.repeat(self.low[None], len(array), axis=0)
@@ -407,7 +414,7 @@ class BoxTasks(TaskSpace):
         if isinstance(self.difficulty, str):
             sign = -1.0 if self.difficulty.startswith("-") else 1.0
             column: FloatArray = array[:, self.names.index(self.difficulty.removeprefix("-"))]
-            return sign * column
+            return np.asarray(sign * column)
         if isinstance(self.difficulty, Mapping):
             weights = np.array([self.difficulty.get(name, 0.0) for name in self.names])
             return np.asarray(array @ weights)
@@ -436,7 +443,7 @@ class BoxTasks(TaskSpace):
         Raises:
             ValueError: For a name the space does not have, or an unknown label.
         """
-        task = self.as_array(default)[0].copy()
+        task: FloatArray = self.as_array(default)[0].copy()
         for name, value in values.items():
             if name not in self.names:
                 raise ValueError(f"{name!r} is not a task parameter here; there are {self.names}")

@@ -284,6 +284,9 @@ class Teacher(ABC):
         tasks = self.space.as_array(outcomes.tasks)
         if isinstance(self.space, DiscreteTasks):
             self.space.check(tasks)
+        if type(self)._update is Teacher._update:  # it does not learn: nothing to convert
+            self.seen += len(outcomes)
+            return
         if not self.native or self.space.kind == "box":
             tasks = self.space.to_unit(tasks)
         self.seen += len(outcomes)

@@ -335,8 +335,9 @@ class CurriculumVectorEnv(_Wrapper):
         self._waiting: Tickets | None = None  # SAME_STEP: the next episodes', one each
         self._started = np.zeros(n, dtype=np.int64)  # the clock when the episode began
         self._clock = 0
-        self._returns, self._discounted = np.zeros(n), np.zeros(n)
-        self._power, self._product = np.ones(n), np.empty(n)
+        self._sums = np.zeros((3, n))
+        self._returns, self._discounted, self._power = self._sums
+        self._product = np.empty(n)
         self._over: list[int] = []  # finished, not yet reset
         self._again: list[int] = []  # will be reset once more than asked for
         self._ready = False
@@ -587,7 +588,7 @@ class CurriculumVectorEnv(_Wrapper):
     def _successes(self, index: IntArray, returns: FloatArray, infos: State) -> FloatArray | None:
         """Return ``info["success"]`` where it is given, else whether the return is above mastery."""
         column, given = infos.get("success"), infos.get("_success")
-        if column is not None and (given is None or given[index].all()):
+        if column is not None and _all(given, index):
             return np.asarray(column[index], dtype=np.float64)
         if self.mastery is None:
             return None
@@ -660,25 +661,25 @@ class CurriculumVectorEnv(_Wrapper):
         """Start to count the episodes that were just reset, once they are seen to play their task."""
         self._verify(index, infos)
         self._started[index] = self._clock
-        self._returns[index] = 0.0
-        self._discounted[index] = 0.0
-        self._power[index] = 1.0
+        self._sums[:, index] = _FRESH
 
     def _verify(self, index: IntArray, infos: State) -> None:
         """Compare ``info["task"]`` with the tickets."""
         assert self._tasks is not None
         expected = self._tasks[index]
         reported, given = infos.get("task"), infos.get("_task")
-        there = isinstance(reported, np.ndarray)
-        if there and (given is None or given[index].all()):
-            assert isinstance(reported, np.ndarray)
-            if reported.dtype == expected.dtype and reported[index].tobytes() == expected.tobytes():
+        if not isinstance(reported, np.ndarray):
+            reported = None
+        elif _all(given, index) and reported.dtype == expected.dtype:
+            if reported[index].tobytes() == expected.tobytes():
                 return
         for i, task in zip(index.tolist(), expected, strict=True):
-            missing = not there or (given is not None and not given[i])
-            if missing or not np.array_equal(np.asarray(reported[i]), task):
+            played = None
+            if reported is not None and (given is None or given[i]):
+                played = reported[i]
+            if played is None or not np.array_equal(np.asarray(played), task):
                 self._ready = False
-                plays = 'reports no info["task"]' if missing else f"plays task {reported[i]}"
+                plays = 'reports no info["task"]' if played is None else f"plays task {played}"
                 raise RuntimeError(
                     f"sub-environment {i} {plays} after a reset, and ticket {self._ids[i]} asks for "
                     f"task {task}: the task does not reach it"
@@ -884,6 +885,13 @@ class CurriculumVectorEnv(_Wrapper):
 
 
 # Small things ------------------------------------------------------------------------------------
+
+_FRESH = np.array([[0.0], [0.0], [1.0]])  # return, discounted return, power of gamma
+
+
+def _all(mask: NDArray[np.bool_] | None, index: IntArray) -> bool:
+    """Tell whether a mask, where there is one, is set at all of the indices."""
+    return mask is None or False not in mask[index].tolist()
 
 
 class _History:

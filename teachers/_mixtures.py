@@ -68,7 +68,9 @@ class Mixture:
         whitening = np.linalg.inv(self.factors)
         gaps = np.einsum("kij,knj->kni", whitening, rows[None] - self.means[:, None])
         diagonals = np.diagonal(self.factors, axis1=1, axis2=2)
-        constants = np.log(self.weights) - np.log(diagonals).sum(1) - 0.5 * rows.shape[1] * LOG_TWO_PI
+        constants = (
+            np.log(self.weights) - np.log(diagonals).sum(1) - 0.5 * rows.shape[1] * LOG_TWO_PI
+        )
         joint = constants[:, None] - 0.5 * (gaps**2).sum(2)
         highest = joint.max(axis=0)
         total: FloatArray = highest + np.log(np.exp(joint - highest).sum(axis=0))
@@ -268,9 +270,7 @@ class _Race:
             np.maximum.reduce(joint[part], axis=0, out=row)
         # Single precision halves the cost of exp and leaves the log-likelihood right to 1e-5.
         shares = np.empty(joint.shape, dtype=np.float32)
-        np.subtract(
-            joint, np.repeat(highest, self.sizes, axis=0), out=shares, casting="same_kind"
-        )
+        np.subtract(joint, np.repeat(highest, self.sizes, axis=0), out=shares, casting="same_kind")
         np.exp(shares, out=shares)
         total = self.member @ shares
         shares /= np.repeat(total, self.sizes, axis=0)

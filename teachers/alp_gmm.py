@@ -138,7 +138,7 @@ class ALPGMM(Teacher):
     2
     """
 
-    privileges = frozenset()
+    spaces = frozenset({"box"})
 
     def __init__(
         self,

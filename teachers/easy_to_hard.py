@@ -19,14 +19,14 @@ class EasyToHard(PacedTeacher):
     """Draw uniformly from the easiest share of the space, which grows by a pacing function.
 
     Source: Bengio et al. 2009 (the idea); Platanios et al. 2019, arXiv 1903.09848, eqs. 5-7 (share
-    of the difficulty's distribution, linear and root pacing; preset ``competence``); Wu et al. 2021,
-    arXiv 2012.03107, table 2 (the other pacings).
+    of the difficulty's distribution, linear and root pacing; preset ``competence``); Wu et al.
+    2021, arXiv 2012.03107, table 2 (the other pacings).
 
     Differences: time is counted in proposals. Over a box the share is one of the uniform
     distribution over the unit cube. Over examples each pass is a permutation of the open ones (the
-    paper draws every batch anew), fixed when the pass begins; where the horizon is below five passes
-    it is cut short so that the schedule keeps its time. The root is the p-th one for every p (public
-    code takes the square root whatever p is).
+    paper draws every batch anew), fixed when the pass begins; where the horizon is below five
+    passes it is cut short so that the schedule keeps its time. The root is the p-th one for every p
+    (public code takes the square root whatever p is).
 
     >>> from currgym import DiscreteTasks, make_teacher
     >>> space = DiscreteTasks(10, difficulty=range(10))

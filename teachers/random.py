@@ -16,7 +16,8 @@ class Random(Teacher):
     """Draw every task uniformly, whatever the outcomes: domain randomisation.
 
     Uniform over *episodes*: tasks whose episodes are long fill the student's batches (compare
-    ``uniform-steps``). Over examples each pass is a fresh permutation, as a shuffling ``DataLoader``.
+    ``uniform-steps``). Over examples each pass is a fresh permutation, as of a shuffling
+    ``DataLoader``.
 
     >>> from currgym import BoxTasks, make_teacher
     >>> make_teacher("random", BoxTasks([0, 0], [3, 6]), seed=0).sample(2).shape

@@ -74,5 +74,7 @@ class Target(Teacher):
         return rng.permutation(self.space.n if self.target is None else self.target)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return up to 1,000 of the target tasks (none for the uniform default)."""
-        return {} if self.target is None else {"target": self.target[:1000]}
+        """Return the target tasks, as many as fit in 80 kB (none for the uniform default)."""
+        if self.target is None:
+            return {}
+        return {"target": self.target[: max(1, 80_000 * len(self.target) // self.target.nbytes)]}

@@ -13,7 +13,7 @@ BASELINE = "#6B6B6B"
 
 # Lightness falls steadily along both ramps, so that they survive a black-and-white print.
 STEPS_RAMP = ("#FFFFFF", "#D6E6F2", "#9CC5E0", "#4E97C6", "#0072B2", "#003E66", "#001B33")
-MASTERY_RAMP = ("#F4F1EA", "#CFE3D8", "#8CCBB1", "#3BA584", "#00785A", "#004032")
+MASTERY_RAMP = ("#F4F1EA", "#D3E5DA", "#9BD1B9", "#57B594", "#16936E", "#006B4B")
 
 
 def colours(labels: Sequence[str], baseline: str | None) -> dict[str, str]:

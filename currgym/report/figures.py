@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
@@ -27,13 +27,14 @@ from currgym.report.maps import (
     steps_map,
     view_of,
 )
-from currgym.report.text import plain_env, steps_text
+from currgym.report.text import DASH, plain_env, steps_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "learning_curves", "mastery", "save_figures", "save_picture", "steps_over_time", "study_colours",
+    "learning_curves", "mastery", "picture", "save_figures", "save_picture", "steps_over_time",
+    "study_colours",
 ]  # fmt: skip
 
 STYLE: dict[str, Any] = {
@@ -265,94 +266,110 @@ def save_picture(folder: str | Path, out: str | Path) -> Path:
 
 
 PICTURE_DPI = 125
+_PICTURE_ARMS = 6
 
 
 def picture(study: Study) -> Figure:
-    """Draw learning curves beside, for each arm, where its steps went and what was mastered."""
+    """Draw learning curves beside, for each arm, where its steps went and what was mastered.
+
+    Raises:
+        ValueError: If the task space has nothing to draw along.
+    """
     view = _view(study)
     palette = study_colours(study)
-    arms = study.arms[:6]
-    rows = len(arms)
+    arms = study.arms[:_PICTURE_ARMS]
     with mpl.rc_context({**STYLE, "font.size": 11}):
-        height = max(5.0, 1.0 + 1.36 * rows)
+        height = max(4.9, 1.9 + 1.16 * len(arms))
         figure = Figure(figsize=(12.8, height))
-        low, high = 0.92 / height, 1.0 - 0.86 / height
-        outer = figure.add_gridspec(
-            1,
-            2,
-            left=0.052,
-            right=0.988,
-            bottom=low,
-            top=high,
-            width_ratios=[1.0, 1.62],
-            wspace=0.36,
-        )
-        ax = figure.add_subplot(outer[0])
-        learning_curves(study, ax=ax, palette=palette)
-        _headline(figure, ax, "Does the student learn?", f"{plain_env(study.env)}, {study.student}")
-        columns = 4 if view.plane else 2
-        ratios = [1.0, 1.0, 1.0, 1.0] if view.plane else [3.0, 1.25]
-        inner = outer[1].subgridspec(
-            rows, columns, width_ratios=ratios, wspace=0.12 if view.plane else 0.16, hspace=0.16
-        )
-        grid = np.array(
-            [[figure.add_subplot(inner[r, c]) for c in range(columns)] for r in range(rows)]
-        )
-        top = _steps_top(study, view)
-        images: list[Any] = [None, None]
+        bottom, top = 0.98, height - (1.06 if view.plane else 0.82)
+        curves = _panel(figure, 0.66, bottom, 3.8, top - bottom)
+        learning_curves(study, ax=curves, palette=palette)
+        _headline(
+            figure, 0.66, height, "Does the student learn?",
+            f"{plain_env(study.env)}, {study.student}, mean and 95 % interval",
+        )  # fmt: skip
+        gap = 0.13
+        row_height = (top - bottom + gap) / len(arms) - gap
+        darkest = _steps_top(study, view)
         for r, arm in enumerate(arms):
-            images[0] = _steps_row(study, arm, view, list(grid[r, :-1]), top) or images[0]
-            last = grid[r, -1]
-            # Set the mastery column apart: it shows the student, the others the teacher.
-            box = last.get_position()
-            last.set_position([box.x0 + 0.022, box.y0, box.width, box.height])
+            y = top - (r + 1) * row_height - r * gap
+            if view.plane:
+                maps = [_panel(figure, 6.5 + 1.52 * c, y, 1.4, row_height) for c in range(3)]
+                end = _panel(figure, 11.28, y, 1.4, row_height)
+            else:
+                maps = [_panel(figure, 6.5, y, 4.1, row_height)]
+                end = _panel(figure, 11.08, y, 1.6, row_height)
+            _steps_row(study, arm, view, maps, darkest)
             found = mastery_map(arm, view)
             if view.plane:
-                images[1] = _mastery_cells(last, found, view) or images[1]
-            elif found is not None:
-                _profile(last, found, arm, palette[arm.label], fill=True)
-                _dress(last, view.axes[0], "x")
-                last.set_ylim(0, 100)
-                last.set_yticks([0, 50, 100])
-            for c, each in enumerate(grid[r]):
-                each.tick_params(labelsize=8.5, length=2.5)
-                if r < rows - 1:
-                    each.tick_params(labelbottom=False)
-                    each.set_xlabel("")
-                if view.plane and c > 0:
-                    each.tick_params(labelleft=False)
-                each.set_ylabel("")
-            grid[r, 0].annotate(
-                arm.label, xy=(0, 0.5), xytext=(-34, 0), xycoords="axes fraction",
-                textcoords="offset points", rotation=90, va="center", ha="right",
-                color=_readable(palette[arm.label]), fontweight="bold",
+                _mastery_cells(end, found, view)
+            else:
+                _profile_panel(end, found, arm, view, palette[arm.label])
+            _picture_ticks([*maps, end], view, last=r == len(arms) - 1)
+            # As large as the row's height lets it be.
+            size = min(11.0, 72.0 * row_height / (0.66 * len(arm.label)))
+            figure.text(
+                5.98 / 12.8, (y + 0.5 * row_height) / height, arm.label, rotation=90, va="center",
+                ha="center", color=_readable(palette[arm.label]), fontweight="bold", fontsize=size,
             )  # fmt: skip
+            if r == 0 and view.plane:
+                for ax, name in zip([*maps, end], [*THIRDS, "at the end"], strict=True):
+                    ax.set_title(name, fontsize=9.5, color="#555555", pad=4)
+        against = "" if view.plane else f"{_short(view.axes[0].label)} against time; "
         _headline(
-            figure, grid[0, 0], "Where does the teacher spend the steps?",
-            "darker: more than an even spread", raise_by=0.25 if view.plane else 0.0,
+            figure, 6.5, height, "Where does the teacher spend the steps?",
+            f"{against}darker: more than an even spread",
         )  # fmt: skip
         _headline(
-            figure, grid[0, -1], "What is mastered?", "", raise_by=0.25 if view.plane else 0.0
+            figure, 11.28 if view.plane else 11.08, height, "What is mastered?",
+            "darker: more seeds" if view.plane else "per cent of the seeds",
+        )  # fmt: skip
+        figure.text(
+            0.66 / 12.8, 0.2 / height, _footnote(study), color="#666666", fontsize=9.5, va="bottom"
         )
-        if view.plane:
-            for c, name in enumerate(THIRDS):
-                grid[0, c].set_title(name, fontsize=9.5, color="#555555", pad=4)
-            grid[0, -1].set_title("at the end", fontsize=9.5, color="#555555", pad=4)
-            for each in grid[-1]:
-                each.set_xlabel(view.axes[0].label, fontsize=9.5)
-        else:
-            grid[-1, 0].set_xlabel("environment steps", fontsize=9.5)
-            grid[-1, -1].set_xlabel(_short(view.axes[0].label), fontsize=9.5)
     return figure
 
 
-def _headline(figure: Figure, ax: Axes, title: str, under: str, raise_by: float = 0.0) -> None:
-    """Write a title over a panel and a quieter line under it, at fixed distances."""
-    height = float(figure.get_size_inches()[1])
-    box = ax.get_position()
-    y = box.y1 + (0.12 + raise_by) / height
-    figure.text(box.x0, y + 0.24 / height, title, fontweight="bold", fontsize=12.5, va="bottom")
-    figure.text(box.x0, y, under, color="#666666", fontsize=10, va="bottom")
+def _footnote(study: Study) -> str:
+    seeds = sorted({len(arm.finished) for arm in study.arms})
+    many = "1 seed" if seeds == [1] else f"{DASH.join(str(n) for n in seeds)} seeds"
+    return f"{many} a teacher: {study.verdict().word}. Drawn by currgym."
+
+
+def _panel(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+    """Return axes at a place in inches."""
+    across, up = (float(size) for size in figure.get_size_inches())
+    return figure.add_axes((x / across, y / up, width / across, height / up))
+
+
+def _headline(figure: Figure, x: float, height: float, title: str, under: str) -> None:
+    """Write a title at the top and a quieter line under it."""
+    figure.text(x / 12.8, 1.0 - 0.36 / height, title, fontweight="bold", fontsize=12.5)
+    figure.text(x / 12.8, 1.0 - 0.6 / height, under, color="#666666", fontsize=9.5)
+
+
+def _picture_ticks(axes: list[Axes], view: View, last: bool) -> None:
+    """Keep the ticks that a row needs: left at its ends, below in the last row."""
+    for c, ax in enumerate(axes):
+        ax.tick_params(labelsize=8.5, length=2.5, labelbottom=last)
+        if view.plane and c > 0:
+            ax.tick_params(labelleft=False)
+        ax.set_ylabel("")
+        ax.set_xlabel("")
+        if last:
+            time = c == 0 and not view.plane
+            label = "environment steps" if time else _short(view.axes[0].label)
+            ax.set_xlabel(label, fontsize=9.5)
+    if view.plane:
+        axes[0].set_ylabel(view.axes[1].label, fontsize=8.5, labelpad=2)
+
+
+def _profile_panel(ax: Axes, found: MasteryMap | None, arm: Arm, view: View, colour: str) -> None:
+    if found is not None:
+        _profile(ax, found, arm, colour, fill=True)
+    _dress(ax, view.axes[0], "x")
+    ax.set_ylim(0, 105)
+    ax.set_yticks([0, 50, 100])
 
 
 def _short(label: str) -> str:
@@ -389,7 +406,7 @@ def _steps_top(study: Study, view: View) -> float:
 
 
 def _steps_row(study: Study, arm: Arm, view: View, axes: list[Axes], top: float) -> Any:
-    norm = Normalize(0.0, top)
+    norm = PowerNorm(0.5, 0.0, top)
     if not view.plane:
         found = steps_map(arm.shown, view, study.steps, STRIP_PERIODS)
         (ax,) = axes
@@ -450,7 +467,10 @@ def _dress(ax: Axes, axis: Axis, which: str) -> None:
         target.set_minor_locator(NullLocator())
         target.set_minor_formatter(NullFormatter())
     else:
-        target.set_major_locator(MaxNLocator(4, integer=bool(axis.values)))
+        target.set_major_locator(
+            MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], integer=bool(axis.values))
+        )
+        target.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _label_row(ax: Axes, arm: Arm, colour: str, view: View) -> None:
@@ -461,10 +481,12 @@ def _label_row(ax: Axes, arm: Arm, colour: str, view: View) -> None:
 
 def _thirds(grid: Any, study: Study, view: View) -> None:
     if view.plane:
-        for ax, name in zip(grid[0][1:], THIRDS[1:], strict=True):
-            ax.set_title(name, fontsize=9, color="#555555")
-        # The first panel's title names the arm, so its third stands at the right.
-        grid[0][0].set_title(THIRDS[0], loc="right", fontsize=9, color="#555555")
+        for ax, name in zip(grid[0], THIRDS, strict=True):
+            # Above the line where the first panel's title names the arm.
+            ax.annotate(
+                name, xy=(0.5, 1.0), xytext=(0, 21), xycoords="axes fraction",
+                textcoords="offset points", ha="center", color="#555555",
+            )  # fmt: skip
         for ax in grid[-1]:
             ax.set_xlabel(view.axes[0].label)
     else:
@@ -473,7 +495,7 @@ def _thirds(grid: Any, study: Study, view: View) -> None:
 
 
 def _mark_even(bar: Any, top: float) -> None:
-    bar.set_label("steps (1 = even spread)")
+    bar.set_label("steps (1 = even spread; square-root scale)")
     bar.set_ticks([0.0, 1.0, top], labels=["0", "1", f"{top:.1f}"])
     bar.outline.set_visible(False)
 
@@ -496,23 +518,17 @@ def _mastery_cells(ax: Axes, found: MasteryMap | None, view: View) -> Any:
     norm = Normalize(0.0, 100.0)
     if found.grid is not None:
         xs, ys, share = found.grid
+        across, up = view.axes[0].around(xs), view.axes[1].around(ys)
+        ax.set_xlim(across[0], across[-1])
+        ax.set_ylim(up[0], up[-1])
         return ax.pcolormesh(
-            cell_edges(xs, view.axes[0]), cell_edges(ys, view.axes[1]), 100.0 * share.T,
-            cmap=MASTERY_MAP, norm=norm, edgecolors="white", linewidth=0.6, rasterized=True,
+            across, up, 100.0 * share.T, cmap=MASTERY_MAP, norm=norm, edgecolors="white",
+            linewidth=0.6, rasterized=True,
         )  # fmt: skip
     return ax.scatter(
         found.places[:, 0], found.places[:, 1], c=100.0 * found.share, cmap=MASTERY_MAP, norm=norm,
         s=18, edgecolors="#777777", linewidths=0.4,
     )  # fmt: skip
-
-
-def cell_edges(centres: Any, axis: Axis) -> Any:
-    """Return edges half-way between grid points, the outer ones at the axis's ends."""
-    points = np.log(centres) if axis.log else np.asarray(centres, dtype=np.float64)
-    inner = 0.5 * (points[1:] + points[:-1])
-    if axis.log:
-        inner = np.exp(inner)
-    return np.concatenate([[axis.low], inner, [axis.high]])
 
 
 def _profile(ax: Axes, found: MasteryMap, arm: Arm, colour: str, fill: bool = False) -> None:

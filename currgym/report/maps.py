@@ -64,6 +64,14 @@ class Axis:
         cuts = np.unique(np.linspace(0, self.values, min(bins, self.values) + 1).round())
         return self.low + cuts
 
+    def around(self, centres: FloatArray) -> FloatArray:
+        """Return edges of cells around grid points, half a cell beyond the outer ones."""
+        points = np.log(centres) if self.log else centres
+        middle = 0.5 * (points[1:] + points[:-1])
+        first, last = points[0] - (middle[0] - points[0]), points[-1] + (points[-1] - middle[-1])
+        edges = np.concatenate([[first], middle, [last]])
+        return np.exp(edges) if self.log else edges
+
     def measure(self, edges: FloatArray) -> FloatArray:
         """Return the share of the space between the edges under uniform sampling."""
         if self.log:

@@ -8,7 +8,8 @@ from currgym.report.data import Metric
 from currgym.statistics import Interval
 
 __all__ = [
-    "count", "difference_text", "duration", "join", "level_text", "number", "plain_env", "steps_text",
+    "count", "difference_text", "duration", "join", "level_text", "number", "plain_env",
+    "steps_text",
 ]  # fmt: skip
 
 MINUS, THIN, DASH = "\u2212", "\u202f", "\u2013"

@@ -151,7 +151,8 @@ class Study:
         document = self.to_json()
         path = self.folder / "study.json"
         if path.exists():
-            if json.loads(path.read_text(encoding="utf-8")) != document:
+            there = json.loads(path.read_text(encoding="utf-8"))
+            if {name: there.get(name) for name in document} != document:
                 raise FileExistsError(
                     f"{self.folder} holds another study: choose another --out, or delete it"
                 )

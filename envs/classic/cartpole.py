@@ -16,8 +16,8 @@ __all__ = ["CartPole"]
 class CartPole(ClassicEnv):
     parameters = (
         Parameter("half_length", 0.05, 1.0, 0.5, varies=True, kind="log", minimum=1e-3),
-        Parameter("gravity", 2.0, 60.0, 9.8, varies=True, minimum=0.0),
-        Parameter("force", 2.0, 20.0, 10.0, minimum=0.0),
+        Parameter("gravity", 2.0, 200.0, 9.8, varies=True, kind="log", minimum=1e-3),
+        Parameter("force", 1.0, 40.0, 10.0, kind="log", minimum=1e-3),
         Parameter("cart_mass", 0.25, 4.0, 1.0, kind="log", minimum=1e-3),
         Parameter("pole_mass", 0.02, 1.0, 0.1, kind="log", minimum=1e-4),
         Parameter("start_spread", 0.0, 0.2, 0.05, minimum=0.0),

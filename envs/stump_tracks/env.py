@@ -267,7 +267,7 @@ def _shaping(simulation: Simulation) -> float:
 
 def _spaces(body: Body) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
     """Return observation and action space."""
-    # Box2D limits what a body does in a step to 2 units and half a turn, so 100 units/s and
+    # Box2D limits what a body does in a step to 2 units and a quarter turn, so 100 units/s and
     # 25 pi rad/s; the bounds on speeds are that in observed units, rounded up.
     hull = [4 * math.pi, 4.0, 13.0, 9.0]
     leg = [2 * math.pi, 40.0, 2 * math.pi, 40.0]

@@ -37,11 +37,11 @@ _CLOUD = (250, 252, 254)
 _FAR_HILLS, _NEAR_HILLS = (176, 205, 216), (145, 188, 170)
 _SOIL, _DEEP_SOIL, _GRASS, _BLADE = (122, 89, 64), (97, 70, 51), (98, 158, 74), (130, 188, 96)
 _STUMP, _STUMP_SHADE, _STUMP_TOP = (168, 124, 82), (134, 96, 62), (214, 178, 130)
-_HULL, _HULL_LIGHT, _CRASHED = (92, 84, 176), (128, 120, 212), (196, 72, 72)
+_HULL, _CRASHED = ((92, 84, 176), (128, 120, 212)), ((176, 58, 58), (216, 96, 88))  # rim, panel
 _NEAR_LEG, _FAR_LEG = (230, 132, 70), (158, 88, 54)
 _OUTLINE = (44, 38, 58)
 _RAY = (214, 58, 58)
-_WHITE, _BLACK, _DIM = (255, 255, 255), (32, 32, 36), (214, 200, 186)
+_WHITE, _BLACK = (255, 255, 255), (32, 32, 36)
 _MARGIN = 14  # of the caption
 
 
@@ -153,11 +153,14 @@ class Renderer:
 
     def _draw_stump(self, corners: tuple[Point, Point, Point, Point]) -> None:
         near, far, far_top, near_top = corners
+        height = math.dist(near, near_top)
+        if near[1] == far[1]:  # upright: rooted, where rough ground falls away under it
+            near, far = (near[0], near[1] - 0.5), (far[0], far[1] - 0.5)
+            corners = near, far, far_top, near_top
         foot, top = _between(near, far, 0.62), _between(near_top, far_top, 0.62)
         self._polygon(corners, _STUMP)
         self._polygon((foot, far, far_top, top), _STUMP_SHADE)
-        height = math.dist(near, near_top)
-        cap = min(1.0, 0.1 / height)
+        cap = min(0.1, height) / math.dist(near, near_top)
         self._polygon(
             (near_top, far_top, _between(far_top, far, cap), _between(near_top, near, cap)),
             _STUMP_TOP,
@@ -207,10 +210,10 @@ class Renderer:
             self._disc(centre, 0.08, _OUTLINE)
 
     def _draw_hull(self, simulation: Simulation, outline: list[Point]) -> None:
-        base = _CRASHED if simulation.crashed else _HULL
-        self._polygon(outline, base)
+        rim, panel = _CRASHED if simulation.crashed else _HULL
+        self._polygon(outline, rim)
         middle = (simulation.x, simulation.y)
-        self._polygon([_between(corner, middle, 0.25) for corner in outline], _HULL_LIGHT)
+        self._polygon([_between(corner, middle, 0.25) for corner in outline], panel)
         pygame.draw.polygon(self._canvas, _OUTLINE, [self._at(c) for c in outline], 3)
         cos, sin = math.cos(simulation.angle), math.sin(simulation.angle)
         x, y = 0.62, 0.02
