@@ -7,7 +7,7 @@ expectation-maximisation (EM) serves them all.
 With ``u = (1, x - centre)`` the density of component ``j`` is a quadratic form,
 ``log w_j N(x; m_j, S_j) = u' Q_j u``. Its statistics are one homogeneous moment matrix,
 ``H_j = E_j[u u'] = [[1, m'], [m, S + m m']]``, and since ``u' H^-1 u = 1 + (x - m)' S^-1 (x - m)``
-and ``det H = det S``, ``Q_j`` is ``-H_j^-1 / 2`` plus a constant in its corner. Both halves of an EM
+and ``det H = det S``, ``Q_j`` is ``-H_j^-1 / 2`` plus a constant in its corner. Both halves of a
 step are then one matrix product over the outer products ``u u'``.
 """
 
@@ -138,7 +138,8 @@ def fit_mixture(
         if found is None:
             return None
         value, weights, means, covariances = found
-        return Mixture(weights, means, covariances, np.linalg.cholesky(covariances), value)
+        factors: FloatArray = np.linalg.cholesky(covariances)
+        return Mixture(weights, means, covariances, factors, value)
     except np.linalg.LinAlgError:
         return None
 
@@ -287,7 +288,7 @@ class _Race:
 
     def _forms(self, moments: FloatArray, mass: FloatArray) -> FloatArray:
         """Return the quadratic form of each component's log weight plus log density."""
-        forms = -0.5 * np.linalg.inv(moments)
+        forms: FloatArray = -0.5 * np.linalg.inv(moments)
         log_det = np.linalg.slogdet(moments)[1]
         forms[:, 0, 0] += np.log(mass / self.n) + 0.5 * (1.0 - log_det - self.dim * LOG_TWO_PI)
         return forms.reshape(len(mass), -1)

@@ -15,10 +15,10 @@ from currgym.teaching import Batch, State, Teacher, register
 FloatArray = NDArray[np.float64]
 Boundary = Literal["clip", "resample"]
 
-# Learning progress is 0 until the history holds more pairs than this (section 4 of the paper's code).
+# Learning progress is 0 until the history holds more pairs than this (reference code).
 NEIGHBOURS_NEEDED = 5
 RESAMPLES = 20
-# Squared distances in the cube are right to about 1e-15; all this near to the least are looked at twice.
+# Squared distances in the cube are right to about 1e-15; all within this of the least are redone.
 SLACK = 1e-12
 SNAPSHOT_ROWS = 250
 
@@ -96,23 +96,23 @@ class History:
     },
 )  # fmt: skip
 class ALPGMM(Teacher):
-    """Fit a Gaussian mixture to recent (task, progress) pairs and sample its most progressing parts.
+    """Sample where a Gaussian mixture over recent attempts finds the most absolute learning progress.
 
-    The absolute learning progress (ALP) of an attempt is the difference between its return and that of
-    the nearest task attempted before. Every ``fit_period`` attempts the latest ``fit_period`` rows
-    (task, ALP) are fitted with mixtures of every candidate size, the best by an information
+    The absolute learning progress (ALP) of an attempt is the difference between its return and that
+    of the nearest task attempted before. Every ``fit_period`` attempts the latest ``fit_period``
+    rows (task, ALP) are fitted with mixtures of every candidate size, the best by an information
     criterion is kept, and its components are sampled in proportion to their mean ALP.
 
-    Source: Portelas, Colas, Hofmann, Oudeyer, "Teacher algorithms for curriculum learning of Deep RL
-    in continuously parameterized environments", CoRL 2019, https://arxiv.org/abs/1910.07224,
-    section 4 and algorithm 1; presets from the authors' code (``teachDeepRL``) and from the benchmark
-    TeachMyAgent (https://arxiv.org/abs/2103.09815).
+    Source: Portelas, Colas, Hofmann, Oudeyer, "Teacher algorithms for curriculum learning of Deep
+    RL in continuously parameterized environments", CoRL 2019, https://arxiv.org/abs/1910.07224,
+    the section and the algorithm named ALP-GMM; presets from the authors' code (``teachDeepRL``)
+    and from the benchmark TeachMyAgent (https://arxiv.org/abs/2103.09815).
 
-    Differences from the reference code: distances and mixtures live in the unit cube, so that
-    units do not matter; of equally near neighbours the newest counts, not the oldest (clipping piles
-    tasks up on the faces); AICc counts the parameters of all dimensions and leaves out candidates for
-    which it is not defined; a fit that fails keeps the previous mixture; the history is bounded; all
-    candidates are fitted in one stacked EM, the chosen one to convergence.
+    Differences from the reference code: distances and mixtures live in the unit cube and returns in
+    [0, 1], so that units do not matter; of equally near neighbours the newest counts, not the oldest
+    (clipping piles tasks up on the faces); AICc counts the parameters of all dimensions and leaves
+    out candidates for which it is not defined; a fit that fails keeps the previous mixture; the
+    history is bounded; all candidates are fitted in one stacked EM, the chosen one to convergence.
 
     Args:
         space: What tasks there are.
@@ -189,7 +189,8 @@ class ALPGMM(Teacher):
         self.fits = 0
         self.failed_fits = 0
         self._rows = np.zeros((fit_period, space.unit_dim + 1))
-        self._utilities = np.empty(0)
+        self._chances = np.empty(0)
+        self._edges = np.empty(0)
 
     def _update(self, batch: Batch) -> None:
         first = 0
@@ -229,8 +230,9 @@ class ALPGMM(Teacher):
         progress = np.maximum(mixture.means[:, -1], 0.0)
         total = progress.sum()
         # Without any progress each component is as good as the others.
-        shares = progress / total if total > 0.0 else np.full(len(mixture), 1.0 / len(mixture))
-        self._utilities = shares
+        even = np.full(len(mixture), 1.0 / len(mixture))
+        self._chances = progress / total if total > 0.0 else even
+        self._edges = self._chances.cumsum()
 
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         tasks = rng.random((n, self.space.unit_dim))
@@ -243,8 +245,8 @@ class ALPGMM(Teacher):
 
     def _draw_guided(self, mixture: Mixture, n: int, rng: np.random.Generator) -> FloatArray:
         """Choose components in proportion to their ALP and draw from them."""
-        edges = self._utilities.cumsum()
-        components = edges.searchsorted(rng.random(n) * edges[-1], side="right")
+        thresholds = rng.random(n) * self._edges[-1]
+        components = self._edges.searchsorted(thresholds, side="right")
         tasks = mixture.draw(components, rng)[:, :-1]
         if self.boundary == "resample":
             for _ in range(RESAMPLES):
@@ -274,8 +276,8 @@ class ALPGMM(Teacher):
     def snapshot(self) -> dict[str, Any]:
         """Return the mixture in the unit cube, the chances of its components, and the latest rows.
 
-        ``alp`` and ``chances`` belong to the components, ``rows`` are ``(n, unit_dim + 1)`` with ALP
-        last, oldest first.
+        ``alp`` and ``chances`` belong to the components; ``rows`` are ``(n, unit_dim + 1)`` with
+        ALP last, oldest first.
         """
         known = min(self.history.count, self.fit_period)
         order = np.arange(self.history.count - known, self.history.count) % self.fit_period
@@ -290,7 +292,7 @@ class ALPGMM(Teacher):
                 "means": self.mixture.means.copy(),
                 "covariances": self.mixture.covariances.copy(),
                 "alp": self.mixture.means[:, -1].copy(),
-                "chances": self._utilities.copy(),
+                "chances": self._chances.copy(),
                 "criterion": self.mixture.criterion,
             }
         return shown

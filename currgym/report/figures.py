@@ -309,19 +309,24 @@ def picture(study: Study) -> Figure:
             # As large as the row's height lets it be.
             size = min(11.0, 72.0 * row_height / (0.66 * len(arm.label)))
             figure.text(
-                5.98 / 12.8, (y + 0.5 * row_height) / height, arm.label, rotation=90, va="center",
+                5.94 / 12.8, (y + 0.5 * row_height) / height, arm.label, rotation=90, va="center",
                 ha="center", color=_readable(palette[arm.label]), fontweight="bold", fontsize=size,
             )  # fmt: skip
             if r == 0 and view.plane:
                 for ax, name in zip([*maps, end], [*THIRDS, "at the end"], strict=True):
                     ax.set_title(name, fontsize=9.5, color="#555555", pad=4)
+        if view.plane:
+            figure.text(
+                6.2 / 12.8, 0.5 * (bottom + top) / height, view.axes[1].label, rotation=90,
+                va="center", ha="center", color="#333333", fontsize=9.5,
+            )  # fmt: skip
         against = "" if view.plane else f"{_short(view.axes[0].label)} against time; "
         _headline(
             figure, 6.5, height, "Where does the teacher spend the steps?",
             f"{against}darker: more than an even spread",
         )  # fmt: skip
         _headline(
-            figure, 11.28 if view.plane else 11.08, height, "What is mastered?",
+            figure, 11.28 if view.plane else 11.08, height, "Mastered",
             "darker: more seeds" if view.plane else "per cent of the seeds",
         )  # fmt: skip
         figure.text(
@@ -360,8 +365,10 @@ def _picture_ticks(axes: list[Axes], view: View, last: bool) -> None:
             time = c == 0 and not view.plane
             label = "environment steps" if time else _short(view.axes[0].label)
             ax.set_xlabel(label, fontsize=9.5)
-    if view.plane:
-        axes[0].set_ylabel(view.axes[1].label, fontsize=8.5, labelpad=2)
+        axis = view.axes[0]
+        if view.plane and last and not axis.ticks and not axis.log and c < len(axes) - 1:
+            # Neighbours' end labels would touch.
+            ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], prune="upper"))
 
 
 def _profile_panel(ax: Axes, found: MasteryMap | None, arm: Arm, view: View, colour: str) -> None:

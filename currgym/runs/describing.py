@@ -23,11 +23,18 @@ def listing(what: str | None = None) -> list[Table]:
 
 
 def _environments() -> Table:
-    from currgym.envs import summaries
+    import gymnasium
+    from gymnasium.envs.registration import load_env_creator
+
     from currgym.supervised import families
 
-    rows = [(name, text) for name, text in summaries().items()]
-    rows += [(name, families[name].summary) for name in families]
+    rows: list[tuple[str, ...]] = []
+    for name in sorted(gymnasium.registry):
+        if name.startswith("currgym/"):
+            entry = gymnasium.registry[name].entry_point
+            made = load_env_creator(entry) if isinstance(entry, str) else entry
+            rows.append((name.removeprefix("currgym/"), _first_sentence(made)))
+    rows += [(name, _first_sentence(families[name])) for name in families]
     return "environments", ("name", "what it is"), rows
 
 

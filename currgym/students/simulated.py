@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from currgym.curriculum import Curriculum, Tickets
+from currgym.curriculum import Curriculum
 from currgym.outcomes import Outcomes
 from currgym.tasks import BoxTasks
 from currgym.teaching import TeacherLike, make_teacher
 
 __all__ = ["CubeStudent", "ScoreCurve", "teach"]
+
+FloatArray = NDArray[np.float64]
 
 UNLOCK_AT = 75
 MASTERED_ABOVE = 75
@@ -27,15 +29,16 @@ MAX_CELLS = 50_000_000
 class CubeStudent:
     """The toy student of the ALP-GMM paper: cells that unlock as their neighbours are learnt.
 
-    The unit cube is cut into ``cubes`` cells a side, each with a competence from 0 to 100. An attempt
-    in an unlocked cell adds 1 and returns competence / 100; in a locked cell nothing is learnt.
+    The unit cube is cut into ``cubes`` cells a side, each with a competence from 0 to 100. An
+    attempt in an unlocked cell adds 1; in a locked cell nothing is learnt. It returns competence / 100.
     The cell at the origin is unlocked, any other once one of its up to ``2^dims - 1`` neighbours
     towards the origin (diagonals included) has competence 75. A cell is mastered above 75. Nothing
     is forgotten.
 
-    Source: Portelas et al., CoRL 2019, https://arxiv.org/abs/1910.07224, the n-dimensional toy
-    experiment of its appendix. With 10 cells a side in 2 dimensions uniform sampling masters 4 to 6 %
-    in 20,000 attempts, the authors' ALP-GMM 34 to 42 %, and 7,600 attempts would suffice.
+    Source: the n-dimensional toy environment of Portelas et al., CoRL 2019,
+    https://arxiv.org/abs/1910.07224, and of its code. With 10 cells a side in 2 dimensions uniform
+    sampling masters 4 to 6 % in 20,000 attempts, the authors' ALP-GMM 34 to 42 %, and 7,600 well
+    chosen attempts master all.
 
     Args:
         cubes: Cells a side, at least 1.
@@ -102,6 +105,11 @@ class CubeStudent:
             ValueError: If a task lies outside the space.
         """
         rows = self.task_space.check(tasks)
+        returns, successes = self._try(rows, learn)
+        return Outcomes(rows, returns, successes=successes)
+
+    def _try(self, rows: FloatArray, learn: bool = True) -> tuple[FloatArray, FloatArray]:
+        """Attempt tasks known to be valid; return their returns and successes."""
         places = np.minimum((rows[:, : self.dims] * self.cubes).astype(np.int64), self.cubes - 1)
         competence = self.competence
         reached: list[int] = []
@@ -114,8 +122,8 @@ class CubeStudent:
         values = np.array(reached)
         returns = values / MOST
         if self.noise > 0.0:
-            returns = returns + self._rng.normal(0.0, self.noise, len(returns))
-        return Outcomes(rows, returns, successes=(values > MASTERED_ABOVE).astype(np.float64))
+            returns += self._rng.normal(0.0, self.noise, len(returns))
+        return returns, (values > MASTERED_ABOVE).astype(np.float64)
 
     def score(self) -> float:
         """Return the percentage of cells that are mastered."""
@@ -158,7 +166,7 @@ class ScoreCurve:
     """
 
     attempts: NDArray[np.int64]
-    scores: NDArray[np.float64]
+    scores: FloatArray
 
     @property
     def final(self) -> float:
@@ -192,7 +200,7 @@ def teach(
         The curve, from 0 attempts to the last.
 
     >>> teach(CubeStudent(cubes=2), "random", attempts=2000).scores
-    array([  0.,  50., 100.])
+    array([  0., 100., 100.])
     """
     for name, value, least in (
         ("attempts", attempts, 1), ("batch", batch, 1), ("delay", delay, 0), ("every", every, 1),
@@ -205,8 +213,15 @@ def teach(
         )
     curriculum = Curriculum(teacher, seed=seed)
     waiting: deque[tuple[int, float, float]] = deque()
-    made, scores = [0], [student.score()]
-    done = 0
+
+    def report(keep: int) -> None:
+        """Settle all but the latest ``keep`` attempts."""
+        due = [waiting.popleft() for _ in range(len(waiting) - keep)]
+        if due:
+            ids, returns, successes = (np.array(column) for column in zip(*due, strict=True))
+            curriculum.settle(ids, returns, successes=successes)
+
+    done, made, scores = 0, [0], [student.score()]
     while done < attempts:
         probes = curriculum.requests()
         if probes is not None:
@@ -215,32 +230,14 @@ def teach(
             done += len(probes.ids)
         else:
             tickets = curriculum.issue(min(batch, attempts - done))
-            _attempt(student, tickets, waiting)
+            returns, successes = student._try(student.task_space.check(tickets.tasks))
+            waiting.extend(
+                zip(tickets.ids.tolist(), returns.tolist(), successes.tolist(), strict=True)
+            )
             done += len(tickets.ids)
-            _report(curriculum, waiting, delay)
+            report(keep=delay)
         if done // every > made[-1] // every or done >= attempts:
             made.append(done)
             scores.append(student.score())
-    _report(curriculum, waiting, 0)
+    report(keep=0)
     return ScoreCurve(np.array(made), np.array(scores))
-
-
-def _attempt(
-    student: CubeStudent, tickets: Tickets, waiting: deque[tuple[int, float, float]]
-) -> None:
-    outcomes = student.attempt(tickets.tasks)
-    returns, successes = outcomes.returns, outcomes.successes
-    if returns is not None and successes is not None:
-        waiting.extend(
-            zip(tickets.ids.tolist(), returns.tolist(), successes.tolist(), strict=True)
-        )
-
-
-def _report(
-    curriculum: Curriculum, waiting: deque[tuple[int, float, float]], delay: int
-) -> None:
-    """Settle all but the latest ``delay`` attempts."""
-    due = [waiting.popleft() for _ in range(len(waiting) - delay)]
-    if due:
-        ids, returns, successes = zip(*due, strict=True)
-        curriculum.settle(ids, np.array(returns), successes=np.array(successes))

@@ -15,7 +15,7 @@ __all__ = ["CartPole"]
 
 class CartPole(ClassicEnv):
     parameters = (
-        Parameter("half_length", 0.05, 1.0, 0.5, varies=True, kind="log", minimum=1e-3),
+        Parameter("half_length", 0.02, 0.5, 0.5, varies=True, kind="log", minimum=1e-3),
         Parameter("gravity", 2.0, 200.0, 9.8, varies=True, kind="log", minimum=1e-3),
         Parameter("force", 1.0, 40.0, 10.0, kind="log", minimum=1e-3),
         Parameter("cart_mass", 0.25, 4.0, 1.0, kind="log", minimum=1e-3),
