@@ -190,7 +190,9 @@ class Curriculum:
     def _hand_out(
         self, proposals: Proposals, envs: Sequence[int] | IntArray | None, probe: bool
     ) -> Tickets:
-        tasks = np.asarray(proposals.tasks)
+        tasks = proposals.tasks
+        if not isinstance(tasks, np.ndarray):
+            tasks = np.asarray(tasks)
         n = len(tasks)
         first, self._next_id = self._next_id, self._next_id + n
         # Drawn even where the teacher gives its own, so that the stream does not depend on it.

@@ -118,7 +118,14 @@ class Outcomes:
                 raise ValueError(f"successes must lie in [0, 1], got [{low:g}, {high:g}]")
 
     def _column(self, name: str, values: ArrayLike | None, n: int) -> Any:
-        return None if values is None else self._numbers(name, values, _DTYPES[name], n)
+        if values is None:
+            return None
+        dtype = _DTYPES[name]
+        if isinstance(values, np.ndarray) and values.dtype is dtype and values.shape == (n,):
+            # The common case, quickly: built once an episode.
+            if dtype is not _FLOAT or (n < 100 and math.isfinite(sum(values.tolist()))):
+                return values
+        return self._numbers(name, values, dtype, n)
 
     def _numbers(self, name: str, values: ArrayLike, dtype: np.dtype[Any], n: int) -> Any:
         array = np.asarray(values)

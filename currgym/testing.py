@@ -733,6 +733,9 @@ def _digest_by_name(
 # Environments ------------------------------------------------------------------------------------
 
 
+Policy = Callable[[Any], Any]
+
+
 @dataclass
 class EnvCase:
     """One environment, as every check gets it.
@@ -741,11 +744,13 @@ class EnvCase:
         name: For messages.
         make: Builds a fresh one; keyword arguments reach its constructor.
         steps: Longest trajectory that is compared.
+        policy: Acts in the trajectories; None acts at random.
     """
 
     name: str
     make: Callable[..., gymnasium.Env[Any, Any]]
     steps: int = 120
+    policy: Policy | None = None
 
     def fail(self, sentence: str, detail: str = "") -> NoReturn:
         """Raise :class:`CheckFailed`."""
@@ -771,16 +776,17 @@ class EnvCase:
         task: Any = None,
         seed: int | None = 3,
         steps: int | None = None,
-        policy: int = 0,
+        actions_seed: int = 0,
     ) -> NDArray[np.float64]:
-        """Return observations, rewards and ends of an episode under random actions, in rows."""
+        """Return observations, rewards and ends of an episode, in rows."""
         options = None if task is None else {"task": task}
         observation, _ = env.reset(seed=seed, options=options)
         actions = copy.deepcopy(env.action_space)
-        actions.seed(policy)
+        actions.seed(actions_seed)
         rows = [np.append(_flat(env, observation), [0.0, 0.0, 0.0])]
         for _ in range(steps or self.steps):
-            observation, reward, terminated, truncated, _ = env.step(actions.sample())
+            action = actions.sample() if self.policy is None else self.policy(observation)
+            observation, reward, terminated, truncated, _ = env.step(action)
             ends = [float(reward), float(terminated), float(truncated)]
             rows.append(np.append(_flat(env, observation), ends))
             if terminated or truncated:
@@ -810,6 +816,7 @@ def _env_check(check: EnvCheck) -> EnvCheck:
 def env_case(
     env: str | gymnasium.Env[Any, Any] | Callable[..., gymnasium.Env[Any, Any]],
     steps: int = 120,
+    policy: Policy | None = None,
     **arguments: Any,
 ) -> EnvCase:
     """Return the case that :func:`check_env` would check."""
@@ -820,20 +827,25 @@ def env_case(
                 "how it was made: pass an id or a function that builds it"
             )
         spec = copy.deepcopy(env.spec)
-        return EnvCase(spec.id, lambda **more: gymnasium.make(spec, **{**arguments, **more}), steps)
+
+        def build_spec(**more: Any) -> gymnasium.Env[Any, Any]:
+            return gymnasium.make(spec, **{**arguments, **more})
+
+        return EnvCase(spec.id, build_spec, steps, policy)
     if isinstance(env, str):
 
         def build(**more: Any) -> gymnasium.Env[Any, Any]:
             return gymnasium.make(env, disable_env_checker=True, **{**arguments, **more})
 
-        return EnvCase(env, build, steps)
+        return EnvCase(env, build, steps, policy)
     name = getattr(env, "__name__", repr(env))
-    return EnvCase(name, lambda **more: env(**{**arguments, **more}), steps)
+    return EnvCase(name, lambda **more: env(**{**arguments, **more}), steps, policy)
 
 
 def check_env(
     env: str | gymnasium.Env[Any, Any] | Callable[..., gymnasium.Env[Any, Any]],
     steps: int = 120,
+    policy: Policy | None = None,
     **arguments: Any,
 ) -> None:
     """Check that an environment keeps the contract of environments with tasks.
@@ -841,12 +853,14 @@ def check_env(
     Args:
         env: An id, an environment made by ``gymnasium.make``, or a function that builds one.
         steps: Longest trajectory that is compared; long enough for every parameter to matter.
+        policy: Observation -> action, for environments where random actions never come to a place
+            in which every parameter matters; without memory or randomness of its own.
         **arguments: Passed to its constructor, e.g. ``tasks={"gravity": (5, 15)}``.
 
     Raises:
         CheckFailed: Naming the sentence of the contract that does not hold.
     """
-    case = env_case(env, steps, **arguments)
+    case = env_case(env, steps, policy, **arguments)
     for check in ENV_CHECKS.values():
         check(case)
 
@@ -969,7 +983,7 @@ def _env_leaves_no_history(case: EnvCase) -> None:
             if not np.array_equal(expected, again):
                 case.fail("same seed, task and actions give the same trajectory")
             # Something else before it: other tasks, an episode broken off, several bare resets.
-            case.rollout(used, tasks[i - 1], seed=40 + i, steps=15 + i, policy=9)
+            case.rollout(used, tasks[i - 1], seed=40 + i, steps=15 + i, actions_seed=9)
             used.reset()
             found = case.rollout(used, task, seed=20 + i)
             if not np.array_equal(expected, found):
@@ -1008,7 +1022,7 @@ def _env_refuses_outside(case: EnvCase) -> None:
         space = case.space(env)
         task = case.tasks(1, env)[0]
         with case.env() as fresh:
-            expected = case.rollout(fresh, task)
+            expected = case.rollout(fresh, task, steps=25)
         env.reset(seed=0)
         for wrong, words in _outside(space, task):
             try:
@@ -1022,7 +1036,7 @@ def _env_refuses_outside(case: EnvCase) -> None:
                     )
             else:
                 case.fail("a task outside the space raises ValueError", f"{wrong}")
-            if not np.array_equal(case.rollout(env, task), expected):
+            if not np.array_equal(case.rollout(env, task, steps=25), expected):
                 case.fail("an environment stays usable after a task outside its space")
 
 
@@ -1070,12 +1084,18 @@ def _env_parameters_are_live(case: EnvCase) -> None:
         space = case.space(env)
         if not isinstance(space, BoxTasks):
             return
-        bases = np.concatenate([[env.get_wrapper_attr("default_task")], case.tasks(4, env)])
+        default = env.get_wrapper_attr("default_task")
+        bases = np.concatenate([[default, space.low, space.high], case.tasks(4, env)])
         unit = space.to_unit(bases)
         live = np.flatnonzero(space.low < space.high)
         for column, index in enumerate(live.tolist()):
+            # A limit matters only where it is low, and what acts through a goal alone changes an
+            # episode only where it ends: other values of this parameter, and other seeds.
+            others = np.repeat(unit[:1], 9, axis=0)
+            others[:, column] = np.tile([0.0, 0.5, unit[0, column]], 3)
+            starts = np.concatenate([unit, others])
             if not any(
-                _moves(case, env, space, unit[i], column, policy=i) for i in range(len(bases))
+                _moves(case, env, space, start, column, i) for i, start in enumerate(starts)
             ):
                 case.fail(
                     "every parameter is live",
@@ -1090,27 +1110,29 @@ def _moves(
     space: BoxTasks,
     unit: NDArray[np.float64],
     column: int,
-    policy: int,
+    seed: int,
 ) -> bool:
     """Tell whether a tenth of one parameter's range changes the trajectory from this task."""
-    moved = unit.copy()
-    width = float(space.high[space.low < space.high][column]) - float(
-        space.low[space.low < space.high][column]
-    )
-    whole = not isinstance(space.kinds[np.flatnonzero(space.low < space.high)[column]], str)
-    whole |= space.kinds[np.flatnonzero(space.low < space.high)[column]] == "integer"
-    step = max(0.1, 1.0 / (width + 1.0)) if whole else 0.1
-    moved[column] += step if unit[column] + step <= 1.0 else -step
-    before, after = space.from_unit(np.stack([unit, moved]))
-    one = case.rollout(env, before, seed=50 + policy, policy=policy)
-    two = case.rollout(env, after, seed=50 + policy, policy=policy)
+    index = int(np.flatnonzero(space.low < space.high)[column])
+    whole = not isinstance(space.kinds[index], str) or space.kinds[index] == "integer"
+    # Of whole numbers the next one, where a tenth is less.
+    step = max(0.1, 1.0 / float(space.high[index] - space.low[index] + 1.0)) if whole else 0.1
+    one = case.rollout(env, space.from_unit(unit)[0], seed=50 + seed, actions_seed=seed)
     # What observe_task appends differs by itself; compare the rest.
     extra = space.unit_dim if getattr(env.unwrapped, "observe_task", False) else 0
     keep = np.r_[0 : one.shape[1] - 3 - extra, one.shape[1] - 3 : one.shape[1]]
-    if len(one) != len(two):
-        return True
-    gap = np.abs(one[:, keep] - two[:, keep])
-    return bool((gap > 1e-6 * (1.0 + np.abs(one[:, keep]))).any())
+    for change in (step, -step):
+        moved = unit.copy()
+        moved[column] += change
+        if not 0.0 <= moved[column] <= 1.0:
+            continue
+        two = case.rollout(env, space.from_unit(moved)[0], seed=50 + seed, actions_seed=seed)
+        if len(one) != len(two):
+            return True
+        gap = np.abs(one[:, keep] - two[:, keep])
+        if (gap > 1e-6 * (1.0 + np.abs(one[:, keep]))).any():
+            return True
+    return False
 
 
 @_env_check
@@ -1167,13 +1189,12 @@ def _env_observes_its_task(case: EnvCase) -> None:
     with case.env() as env:
         space = case.space(env)
         dim = space.unit_dim
-        base = case.rollout(env, case.tasks(1, env)[0], steps=5)
         tasks = case.tasks(3, env)
+        base = case.rollout(env, tasks[0], steps=5)
     try:
         found = case.rollout(observing, tasks[0], steps=5)
-        if found.shape[1] != base.shape[1] + dim or not np.array_equal(
-            np.delete(found, np.s_[-3 - dim : -3], axis=1), case_first(base, found)
-        ):
+        without = np.delete(found, np.s_[found.shape[1] - 3 - dim : -3], axis=1)
+        if found.shape[1] != base.shape[1] + dim or not np.array_equal(without, base):
             case.fail("observe_task appends the task and changes nothing else")
         for task in tasks:
             observation, _ = observing.reset(seed=1, options={"task": task})
@@ -1184,8 +1205,3 @@ def _env_observes_its_task(case: EnvCase) -> None:
                 case.fail("observations lie in the observation space", "observe_task=True")
     finally:
         observing.close()
-
-
-def case_first(base: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
-    """Return as many rows of the one as the other has."""
-    return base[: len(found)]

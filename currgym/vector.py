@@ -1,9 +1,9 @@
 """A curriculum over Gymnasium's vector environments: sync, async and native, all autoreset modes.
 
-Vector environments reset their sub-environments bare, so a task cannot travel in ``options``. It is
-put beforehand where the sub-environment's own reset finds it (its ``queued`` attribute, or the
-``queue`` method of a native vector environment), and ``info["task"]`` of every reset is compared with
-what was put there.
+Vector environments reset their sub-environments bare, so a task cannot travel in ``options``. It
+is put beforehand where the sub-environment's own reset finds it (its ``queued`` attribute, or the
+``queue`` method of a native vector environment), and ``info["task"]`` of every reset is compared
+with what was put there.
 """
 
 from __future__ import annotations
@@ -99,13 +99,13 @@ def _lookup(env: Any) -> tuple[Callable[[str], Any], Callable[[], None]]:
             # Asking a worker for what it lacks, or cannot pickle, would end it.
             single = base.env_fns[0]()
             close = single.close
-        else:
+        elif not hasattr(base, "has_attr"):
             return lambda name: getattr(base, name, None), close
     if isinstance(single, gymnasium.Env):
         return (
             lambda name: single.get_wrapper_attr(name) if single.has_wrapper_attr(name) else None
         ), close
-    if hasattr(base, "get_attr") and hasattr(base, "has_attr"):  # Stable-Baselines3
+    if hasattr(base, "get_attr") and hasattr(base, "has_attr"):  # as Stable-Baselines3 has them
         return lambda name: base.get_attr(name, 0)[0] if base.has_attr(name) else None, close
     raise TypeError(f"{env!r} is neither a Gymnasium nor a Stable-Baselines3 environment")
 
@@ -196,8 +196,8 @@ _NORMALISED = (
 
 def _no_hook(i: int, env: Any) -> str:
     return (
-        f"sub-environment {i} ({env}) has no `queued` attribute through which a task could reach it: "
-        "use one of `currgym list envs`, or wrap yours in currgym.ParameterizedEnv"
+        f"sub-environment {i} ({env}) has no `queued` attribute through which a task could reach "
+        "it: use one of `currgym list envs`, or wrap yours in currgym.ParameterizedEnv"
     )
 
 
@@ -213,8 +213,9 @@ def _transport(vec: VectorEnv[Any, Any, Any], mode: AutoresetMode) -> Transport:
     if callable(getattr(base, "call", None)) and callable(getattr(base, "set_attr", None)):
         return _Remote(base, mode)
     raise TypeError(
-        f"{vec} computes its sub-environments at once and has no method queue(indices, tasks, seeds), "
-        "so no task can reach them: use SyncVectorEnv or AsyncVectorEnv over currgym.ParameterizedEnv"
+        f"{vec} computes its sub-environments at once and has no method queue(indices, tasks, "
+        "seeds), so no task can reach them: use SyncVectorEnv or AsyncVectorEnv over "
+        "currgym.ParameterizedEnv"
     )
 
 
@@ -246,12 +247,12 @@ class Finished(NamedTuple):
 
 
 class CurriculumVectorEnv(_Wrapper):
-    """Gives every episode of a vector environment a task of the teacher's, and tells it the outcome.
+    """Gives every episode of a vector environment a task, and tells the teacher its outcome.
 
-    Works with all autoreset modes. In ``NEXT_STEP`` and ``DISABLED`` the next task is drawn after the
-    outcome that ended the episode has reached the teacher; in ``SAME_STEP``, where Gymnasium resets
-    inside the same call, one task waits at each sub-environment. The curriculum owns tasks and
-    episode seeds: a ``seed`` given to :meth:`reset` is not used.
+    Works with all autoreset modes. In ``NEXT_STEP`` and ``DISABLED`` the next task is drawn after
+    the outcome that ended the episode has reached the teacher; in ``SAME_STEP``, where Gymnasium
+    resets inside the same call, one task waits at each sub-environment. The curriculum owns tasks
+    and episode seeds: a ``seed`` given to :meth:`reset` is not used.
 
     Args:
         vec: A vector environment whose sub-environments take tasks.
@@ -262,7 +263,7 @@ class CurriculumVectorEnv(_Wrapper):
         gae_lambda: Trace parameter of the scores.
         keep_actions: Keep the actions since each last reset, for :meth:`restore`.
         provides: What your loop gives beyond outcomes: ``"probe"`` if it executes
-            ``vec.curriculum.requests()``.
+            ``vec.curriculum.requests()`` (taken for granted where a ``Curriculum`` is given).
         **teacher_parameters: Passed to :func:`currgym.make_teacher`.
 
     Raises:
@@ -316,13 +317,15 @@ class CurriculumVectorEnv(_Wrapper):
         """The episodes that the last step ended, or None."""
         self.value_function: Callable[[Any], ArrayLike] | None = None
         """Estimates the values of a batch of observations where :meth:`observe` is not called."""
-        self._wanted = self._check_needs(frozenset(provides))
+        owned = isinstance(teacher, Curriculum)  # then probes are its owner's business
+        self._wanted = self._check_needs(frozenset(provides) | ({"probe"} if owned else set()))
         self._scored = sorted(self._wanted & VALUE_SCORES)
         self._trusted = isinstance(self.curriculum.teacher, Teacher)
 
         self._inner_mode = _autoreset_mode(vec)
         self._mode = self._effective_mode()
         self._transport = _transport(vec, self._mode)
+        self._check_transport()
         if keep_actions:
             self._check_replayable()
 
@@ -335,9 +338,8 @@ class CurriculumVectorEnv(_Wrapper):
         self._waiting: Tickets | None = None  # SAME_STEP: the next episodes', one each
         self._started = np.zeros(n, dtype=np.int64)  # the clock when the episode began
         self._clock = 0
-        self._sums = np.zeros((3, n))
-        self._returns, self._discounted, self._power = self._sums
-        self._product = np.empty(n)
+        self._returns, self._discounted = np.zeros(n), np.zeros(n)
+        self._power, self._product = np.ones(n), np.empty(n)
         self._over: list[int] = []  # finished, not yet reset
         self._again: list[int] = []  # will be reset once more than asked for
         self._ready = False
@@ -349,6 +351,9 @@ class CurriculumVectorEnv(_Wrapper):
 
     def _effective_mode(self) -> AutoresetMode:
         return self._inner_mode
+
+    def _check_transport(self) -> None:
+        """Refuse a transport that does not suit the mode."""
 
     def _check_needs(self, provides: frozenset[str]) -> frozenset[str]:
         """Return which estimates of the student the teacher needs."""
@@ -392,13 +397,16 @@ class CurriculumVectorEnv(_Wrapper):
 
     @property
     def tickets(self) -> Tickets:
-        """The running episodes' tickets, one a sub-environment; id -1 where one awaits its reset."""
+        """The running episodes' tickets, one a sub-environment; id -1 before its reset."""
         tasks = np.empty((0,)) if self._tasks is None else self._tasks.copy()
         return Tickets(self._ids.copy(), tasks, self._seeds.copy())
 
     @property
     def ledger(self) -> Ledger:
-        """What has been spent, the running episodes' steps included (charge the curriculum's own)."""
+        """What has been spent, the running episodes' steps included.
+
+        A copy: what you spend yourself, charge to ``curriculum.ledger``.
+        """
         running = self._ids >= 0
         steps = int((self._clock - self._started)[running].sum())
         return replace(self.curriculum.ledger, steps=self.curriculum.ledger.steps + steps)
@@ -408,12 +416,17 @@ class CurriculumVectorEnv(_Wrapper):
         """Whether the teacher needs the student's value estimates."""
         return bool(self._wanted)
 
-    def observe(self, values: Any) -> None:
-        """Take the student's value estimates of the current observations; call it before each step.
+    @property
+    def observed(self) -> bool:
+        """Whether :meth:`observe` was called since the last step."""
+        return self._estimates is not None
 
-        Without effect unless the teacher needs them (:attr:`needs_values`). The final observation of
-        an episode that a time limit cut off is estimated by :attr:`value_function`; without one, the
-        estimate of the observation before it stands in.
+    def observe(self, values: Any) -> None:
+        """Take the student's value estimates of the current observations, before each step.
+
+        Without effect unless the teacher needs them (:attr:`needs_values`). The final observation
+        of an episode that a time limit cut off is estimated by :attr:`value_function`; without one,
+        the estimate of the observation before it stands in.
 
         Args:
             values: One a sub-environment, ``(num_envs,)`` or ``(num_envs, 1)``, array or tensor.
@@ -450,8 +463,8 @@ class CurriculumVectorEnv(_Wrapper):
 
         Args:
             seed: Not used: the curriculum owns the episode seeds.
-            options: ``"reset_mask"`` (bool, one a sub-environment) and whatever else the environment
-                knows. Tasks are the teacher's. The dict is left as it is.
+            options: ``"reset_mask"`` (bool, one a sub-environment) and whatever else the
+                environment knows. Tasks are the teacher's. The dict is left as it is.
 
         Raises:
             ValueError: If ``options`` names a task or seeds.
@@ -460,7 +473,9 @@ class CurriculumVectorEnv(_Wrapper):
         passed = dict(options) if options else {}
         for name in ("task", "seeds"):
             if name in passed:
-                raise ValueError(f"options[{name!r}] is the curriculum's: reset the bare environment")
+                raise ValueError(
+                    f"options[{name!r}] is the curriculum's: reset the bare environment"
+                )
         mask = passed.get("reset_mask")
         if mask is None:
             index = self._everyone
@@ -475,11 +490,11 @@ class CurriculumVectorEnv(_Wrapper):
         if waiting is None:
             self._deal(rows)
         else:  # SAME_STEP: what waits is what the reset takes.
-            self._take(index, Tickets(*(column[index] for column in waiting)))
+            self._take(rows, Tickets(*(column[index] for column in waiting)))
             # Put again: the sub-environment may be a new one, or have taken it before an error.
             self._transport.put(rows, waiting.tasks[index], waiting.seeds[index].tolist())
         observations, infos = self.env.reset(options=passed or None)
-        self._begin(index, infos)
+        self._begin(rows, infos)
         self._over = sorted(set(self._over) - set(rows))
         if self._mode is AutoresetMode.SAME_STEP:
             self._queue_next(rows)
@@ -491,8 +506,8 @@ class CurriculumVectorEnv(_Wrapper):
         """Step all sub-environments, tell the teacher what has finished, and hand out new tasks.
 
         Raises:
-            RuntimeError: If a sub-environment does not play the task it was given, waits for a reset,
-                or the student's value estimates are missing.
+            RuntimeError: If a sub-environment does not play the task it was given, waits for a
+                reset, or the student's value estimates are missing.
             ValueError: If a reward is not finite. The other outcomes of the step have reached the
                 teacher, and the ticket is open until :meth:`reset` cancels it.
         """
@@ -514,7 +529,7 @@ class CurriculumVectorEnv(_Wrapper):
         self._discounted += np.multiply(self._power, rewards, out=self._product)
         self._power *= self.gamma
         if resetting:
-            self._begin(np.array(resetting), infos)
+            self._begin(resetting, infos)
         self._remember(observations)
         self.finished = None
         done = terminated | truncated
@@ -569,9 +584,7 @@ class CurriculumVectorEnv(_Wrapper):
             columns.update(self._scores(index, ends, same_step, columns))
         rows: list[int] = index.tolist()
         try:
-            outcomes = self.curriculum.settle(
-                self._ids[index], returns, step=self.steps, **columns
-            )
+            outcomes = self.curriculum.settle(self._ids[index], returns, step=self.steps, **columns)
         except BaseException:
             self._ready = False
             raise
@@ -579,14 +592,14 @@ class CurriculumVectorEnv(_Wrapper):
         self.finished = Finished(index, outcomes)
         if self._mode is AutoresetMode.SAME_STEP:
             assert self._waiting is not None
-            self._take(index, Tickets(*(column[index] for column in self._waiting)))
-            self._begin(index, infos)
+            self._take(rows, Tickets(*(column[index] for column in self._waiting)))
+            self._begin(rows, infos)
             self._queue_next(rows)
         else:
             self._over = sorted(self._over + rows) if self._over else rows
 
     def _successes(self, index: IntArray, returns: FloatArray, infos: State) -> FloatArray | None:
-        """Return ``info["success"]`` where it is given, else whether the return is above mastery."""
+        """Return ``info["success"]`` where given, else whether the return is above mastery."""
         column, given = infos.get("success"), infos.get("_success")
         if column is not None and _all(given, index):
             return np.asarray(column[index], dtype=np.float64)
@@ -603,10 +616,10 @@ class CurriculumVectorEnv(_Wrapper):
         assert self._tasks is not None
         task = self._tasks[i]
         raise ValueError(
-            f"reward {rewards[i]} in sub-environment {i} at step {self._clock - self._started[i]} of "
-            f"the episode with task {task} ({_named(self.task_space, task)}), seed {self._seeds[i]}, "
-            f"ticket {self._ids[i]}: the curriculum has lost nothing; mend the reward, or reset() "
-            "to cancel the running episodes and go on"
+            f"reward {rewards[i]} in sub-environment {i} at step {self._clock - self._started[i]} "
+            f"of the episode with task {task} ({_named(self.task_space, task)}), seed "
+            f"{self._seeds[i]}, ticket {self._ids[i]}: the curriculum has lost nothing; mend the "
+            "reward, or reset() to cancel the running episodes and go on"
         )
 
     # Tickets -------------------------------------------------------------------------------------
@@ -614,7 +627,7 @@ class CurriculumVectorEnv(_Wrapper):
     def _deal(self, rows: list[int]) -> None:
         """Draw the next episodes' tickets and put them where the resets find them."""
         tickets = self._issue(rows)
-        self._take(np.array(rows), tickets)
+        self._take(rows, tickets)
         self._transport.put(rows, tickets.tasks, tickets.seeds.tolist())
 
     def _issue(self, rows: list[int]) -> Tickets:
@@ -628,13 +641,15 @@ class CurriculumVectorEnv(_Wrapper):
                 raise
         return tickets
 
-    def _take(self, index: IntArray, tickets: Tickets) -> None:
+    def _take(self, rows: list[int], tickets: Tickets) -> None:
         """Make these the tickets of the running episodes."""
+        # Row by row here and below: episodes mostly end one at a time, where that is quickest.
         if self._tasks is None:
             self._tasks = np.empty((self.num_envs, *tickets.tasks.shape[1:]), tickets.tasks.dtype)
-        self._ids[index], self._seeds[index] = tickets.ids, tickets.seeds
-        self._tasks[index] = tickets.tasks
-        self._started[index] = self._clock
+        ids, tasks, seeds = tickets
+        for k, i in enumerate(rows):
+            self._ids[i], self._tasks[i], self._seeds[i] = ids[k], tasks[k], seeds[k]
+            self._started[i] = self._clock
 
     def _queue_next(self, rows: list[int]) -> None:
         """SAME_STEP: draw the episodes after the running ones and let them wait."""
@@ -657,32 +672,33 @@ class CurriculumVectorEnv(_Wrapper):
                 self.curriculum.cancel(self._ids[kept], self._clock - self._started[kept])
             self._ids[index] = -1
 
-    def _begin(self, index: IntArray, infos: State) -> None:
-        """Start to count the episodes that were just reset, once they are seen to play their task."""
-        self._verify(index, infos)
-        self._started[index] = self._clock
-        self._sums[:, index] = _FRESH
+    def _begin(self, rows: list[int], infos: State) -> None:
+        """Start to count the episodes that were just reset, seeing that they play their task."""
+        self._verify(rows, infos)
+        for i in rows:
+            self._started[i] = self._clock
+            self._returns[i] = self._discounted[i] = 0.0
+            self._power[i] = 1.0
 
-    def _verify(self, index: IntArray, infos: State) -> None:
+    def _verify(self, rows: list[int], infos: State) -> None:
         """Compare ``info["task"]`` with the tickets."""
         assert self._tasks is not None
-        expected = self._tasks[index]
         reported, given = infos.get("task"), infos.get("_task")
         if not isinstance(reported, np.ndarray):
             reported = None
-        elif _all(given, index) and reported.dtype == expected.dtype:
-            if reported[index].tobytes() == expected.tobytes():
-                return
-        for i, task in zip(index.tolist(), expected, strict=True):
-            played = None
+        for i in rows:
+            task, played = self._tasks[i], None
             if reported is not None and (given is None or given[i]):
                 played = reported[i]
+                same_type = getattr(played, "dtype", None) == task.dtype
+                if same_type and played.tobytes() == task.tobytes():
+                    continue
             if played is None or not np.array_equal(np.asarray(played), task):
                 self._ready = False
                 plays = 'reports no info["task"]' if played is None else f"plays task {played}"
                 raise RuntimeError(
-                    f"sub-environment {i} {plays} after a reset, and ticket {self._ids[i]} asks for "
-                    f"task {task}: the task does not reach it"
+                    f"sub-environment {i} {plays} after a reset, and ticket {self._ids[i]} asks "
+                    f"for task {task}: the task does not reach it"
                 )
 
     # Value estimates -----------------------------------------------------------------------------
@@ -703,7 +719,7 @@ class CurriculumVectorEnv(_Wrapper):
         cut = index[columns["truncated"] & ~columns["terminated"]]
         final_values = dict.fromkeys(index.tolist(), 0.0)
         for i in cut.tolist():
-            # Without a value function the last observation's estimate stands in for the final one's.
+            # Without a value function the last observation's estimate stands in.
             final_values[i] = float(self._values.rows(i, self._clock - self._started[i])[-1])
         if len(cut) and self.value_function is not None:
             batch = _stack([ends[i] for i in cut]) if each else _rows(ends, cut)
@@ -771,7 +787,8 @@ class CurriculumVectorEnv(_Wrapper):
         """
         if len(state["ids"]) != self.num_envs:
             raise ValueError(
-                f"the state is of {len(state['ids'])} sub-environments, and there are {self.num_envs}"
+                f"the state is of {len(state['ids'])} sub-environments, and there are "
+                f"{self.num_envs}"
             )
         self.curriculum.load_state_dict(state["curriculum"])
         self.steps = int(state["steps"])
@@ -836,8 +853,8 @@ class CurriculumVectorEnv(_Wrapper):
     def _replay(self, actions: list[NDArray[Any]]) -> Any:
         """Bring every sub-environment to the end of its actions, all at the same moment.
 
-        A vector environment steps all at once. So each one is begun when as many steps are left as it
-        has actions; what it does before is of no account.
+        A vector environment steps all at once. So each one is begun when as many steps are left as
+        it has actions; what it does before is of no account.
         """
         assert self._tasks is not None
         n, total = self.num_envs, max(len(a) for a in actions)
@@ -880,13 +897,11 @@ class CurriculumVectorEnv(_Wrapper):
         self._transport.put(index.tolist(), self._tasks[index], self._seeds[index].tolist())
         options = None if mask.all() else {"reset_mask": mask.copy()}
         observations, infos = self.env.reset(options=options)
-        self._verify(index, infos)
+        self._verify(index.tolist(), infos)
         return observations
 
 
 # Small things ------------------------------------------------------------------------------------
-
-_FRESH = np.array([[0.0], [0.0], [1.0]])  # return, discounted return, power of gamma
 
 
 def _all(mask: NDArray[np.bool_] | None, index: IntArray) -> bool:

@@ -7,7 +7,7 @@ import gymnasium
 __all__ = ["register_environments"]
 
 _CLASSIC = "currgym.envs.classic"
-# Name -> entry point, entry point of the array form, time limit. Nothing is imported until it is made.
+# Name -> entry point, entry point of the array form, time limit; strings, so nothing is imported.
 _ENVIRONMENTS: dict[str, tuple[str, str | None, int]] = {
     "Acrobot-v0": (f"{_CLASSIC}.acrobot:Acrobot", None, 500),
     "CartPole-v0": (f"{_CLASSIC}.cartpole:CartPole", f"{_CLASSIC}.vector:CartPoleVector", 500),

@@ -120,11 +120,16 @@ class EpisodeSlot:
             seed = queued[1] if seed is None else seed
         if task is not None:
             if isinstance(task, Mapping):
-                if not isinstance(self.space, BoxTasks):
-                    raise ValueError("a task by name needs a task space with named dimensions")
-                task = self.space.from_dict(task, self.default)
-            self.task = self.space.check(task)[0]
-        return self.task, seed
+                if isinstance(self.space, BoxTasks):
+                    task = self.space.from_dict(task, self.default)
+                elif set(task) == {"task"}:
+                    task = task["task"]
+                else:
+                    raise ValueError(f"the only name of a task here is 'task', got {sorted(task)}")
+            # A copy, for the row of an array that the caller may write to again.
+            self.task = self.space.check(task)[0].copy()
+        # Gymnasium takes no NumPy integers as seeds, which is what an array of seeds holds.
+        return self.task, None if seed is None else int(seed)
 
 
 class TaskEnv(gymnasium.Env[Any, Any]):

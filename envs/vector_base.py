@@ -1,4 +1,4 @@
-"""Vector environments that compute all sub-environments at once and equal the single one to the bit."""
+"""Vector environments that compute all sub-environments at once, equal to the single one."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ BoolArray = NDArray[np.bool_]
 class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     """Base class of array forms of a :class:`currgym.envs.base.TaskEnv`.
 
-    Each sub-environment has its own generator, task, time limit and queue, and goes through the same
-    episodes as ``SyncVectorEnv`` over single environments would, to the bit, in all three autoreset
-    modes. Subclasses set ``single_class`` and implement :meth:`_begin`, :meth:`_advance`,
+    Each sub-environment has its own generator, task, time limit and queue, and goes through the
+    same episodes as ``SyncVectorEnv`` over single environments would, to the bit, in all three
+    autoreset modes. Subclasses set ``single_class`` and implement :meth:`_begin`, :meth:`_advance`,
     :meth:`_observe` and :meth:`_states`.
 
     Args:
@@ -55,7 +55,8 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         # One single environment answers for spaces, parameters and pictures, so that they agree.
-        self._single = single = self.single_class(render_mode=render_mode, **kwargs)
+        kwargs["render_mode"] = render_mode
+        self._single = single = self.single_class(**kwargs)
         self.num_envs = num_envs
         self.max_episode_steps = max_episode_steps
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -73,8 +74,8 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(single.action_space, num_envs)
 
         # Gymnasium's make takes -1 for "no limit" too.
-        unlimited = max_episode_steps is None or max_episode_steps < 1
-        self._limit = np.iinfo(np.int64).max if unlimited else max_episode_steps
+        limit = -1 if max_episode_steps is None else max_episode_steps
+        self._limit = limit if limit > 0 else np.iinfo(np.int64).max
         self._slots = [EpisodeSlot(self.task_space, self.default_task) for _ in range(num_envs)]
         self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._seeds = [-1] * num_envs
@@ -97,8 +98,8 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """Named arrays of tasks for evaluation."""
         return self._single.test_sets
 
-    # Gymnasium's vector class declares one generator, its SyncVectorEnv returns one each, as here.
-    @property
+    # Gymnasium's vector class declares one generator; its SyncVectorEnv returns one each, as here.
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The generator of each sub-environment."""
         return tuple(self._generator(i) for i in range(self.num_envs))
@@ -151,10 +152,10 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """Start episodes in all sub-environments, or in those of a mask.
 
         Args:
-            seed: One number (sub-environment ``i`` gets ``seed + i``), or one for each (None goes on
-                with its generator).
-            options: ``"reset_mask"``, a bool array; ``"task"``, one for all, as an array ``(d,)`` or
-                a dict by name, or one for each ``(num_envs, d)``; ``"seeds"``, as a list in
+            seed: One number (sub-environment ``i`` gets ``seed + i``), or one for each (None goes
+                on with its generator).
+            options: ``"reset_mask"``, a bool array; ``"task"``, one for all, as an array ``(d,)``
+                or a dict by name, or one for each ``(num_envs, d)``; ``"seeds"``, as a list in
                 ``seed``. The dict is left as it is.
 
         Raises:
@@ -182,7 +183,8 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         ``infos["success"]`` tells whether the return so far is above mastery.
 
         Raises:
-            gymnasium.error.ResetNeeded: If a sub-environment was never reset, or is finished and the
+            gymnasium.error.ResetNeeded: If a sub-environment was never reset, or is finished and
+            the
                 mode is ``DISABLED``.
             ValueError: If the actions do not fit the action space.
         """
@@ -244,7 +246,7 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, (int, np.integer)):
-            return [int(seed) + i for i in range(self.num_envs)]
+            return [_whole(seed + i) for i in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(f"seeds must be {self.num_envs}, one for each, got {len(seed)}")
         return [_whole(s) for s in seed]
@@ -272,7 +274,9 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if array.ndim == 1:
             return self.task_space.check(np.repeat(array[None], len(rows), axis=0))
         if len(array) != self.num_envs:
-            raise ValueError(f"task must have {self.num_envs} rows or be one task, got {array.shape}")
+            raise ValueError(
+                f"task must have {self.num_envs} rows or be one task, got {array.shape}"
+            )
         return self.task_space.check(array[rows])
 
     def _restart(
@@ -340,4 +344,6 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
 
 def _whole(seed: Any) -> int | None:
+    if seed is not None and seed < 0:
+        raise ValueError(f"seeds must be at least 0, got {seed}")
     return None if seed is None else int(seed)

@@ -151,8 +151,10 @@ def contrasts(plan: Plan, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for arm, interval, p in zip(others, found, corrected.tolist(), strict=True):
         spread = float(np.std(values[arm] - values[plan.baseline], ddof=1))
-        # Pairs for 80 % power at the smallest effect, by the normal approximation.
-        need = math.ceil((2.8 * spread / plan.smallest_effect) ** 2)
+        # Pairs with which an interval around this estimate leaves out zero, or stays inside the
+        # margin, four times in five (normal approximation).
+        room = max(abs(interval.estimate), plan.smallest_effect - abs(interval.estimate))
+        need = math.ceil((2.8 * spread / room) ** 2)
         if not plan.decides:
             word = "illustration, no verdict"
         elif p < 1 - plan.level:
@@ -190,7 +192,7 @@ def table(plan: Plan, runs: list[dict[str, Any]], judged: list[dict[str, Any]]) 
     lines += ["", f"{plan.endpoint}, minus that of {plan.baseline} (paired, {plan.level:.0%}):"]
     lines += [
         f"{row['arm']:14} {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]  "
-        f"p = {row['p_holm']:.3f} (Holm)  {row['verdict']}"
+        f"p = {row['p_holm']:.2g} (Holm)  {row['verdict']}"
         for row in judged
     ]
     return "\n".join(lines)
@@ -247,6 +249,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     seeds = options.seeds or (3 if options.short else Plan.seeds)
+    if seeds < 2:
+        parser.error("--seeds must be at least 2: one pair has no interval")
     plan = Plan(
         passes=10 if options.short else Plan.passes, seeds=seeds, first_seed=options.first_seed
     )

@@ -138,7 +138,7 @@ def fit_mixture(
         if found is None:
             return None
         value, weights, means, covariances = found
-        factors: FloatArray = np.linalg.cholesky(covariances)
+        factors = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
         return Mixture(weights, means, covariances, factors, value)
     except np.linalg.LinAlgError:
         return None
@@ -228,19 +228,18 @@ class _Race:
             gain = np.abs(likelihood - before)
             before = likelihood
             value = penalty - 2.0 * likelihood
-            finished = (gain < tol) if step < MAX_STEPS - 1 else np.isfinite(value)
-            for index in np.flatnonzero(finished).tolist():
+            finished = (gain < tol) | (step == MAX_STEPS - 1)
+            for index in finished.nonzero()[0].tolist():
                 if value[index] < best:
                     best = float(value[index])
                     winner = moments[self.slices[index]], mass[self.slices[index]]
-            # A candidate that has become NaN compares false and leaves too.
-            leader = min(best, float(np.nanmin(value)))
-            stays = ~finished & (value - 2.0 * HORIZON * gain <= leader)
-            if step < BURN_IN:
-                stays = ~finished & np.isfinite(value)
-            if not stays.any():
+            # A candidate that has become NaN compares false here, and leaves.
+            leader = min(best, float(np.fmin.reduce(value))) if step >= BURN_IN else np.inf
+            stays = (value - 2.0 * HORIZON * gain <= leader) & ~finished
+            left = np.count_nonzero(stays)
+            if left == 0:
                 break
-            if not stays.all():
+            if left < len(stays):
                 statistics = statistics[np.repeat(stays, self.sizes)]
                 before, penalty = before[stays], penalty[stays]
                 self._enter(self.sizes[stays])
@@ -288,7 +287,8 @@ class _Race:
 
     def _forms(self, moments: FloatArray, mass: FloatArray) -> FloatArray:
         """Return the quadratic form of each component's log weight plus log density."""
-        forms: FloatArray = -0.5 * np.linalg.inv(moments)
+        forms = np.asarray(np.linalg.inv(moments), dtype=np.float64)
+        forms *= -0.5
         log_det = np.linalg.slogdet(moments)[1]
         forms[:, 0, 0] += np.log(mass / self.n) + 0.5 * (1.0 - log_det - self.dim * LOG_TWO_PI)
         return forms.reshape(len(mass), -1)

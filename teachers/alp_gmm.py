@@ -57,7 +57,7 @@ class History:
         known = len(self)
         gaps = (-2.0 * task) @ self.tasks[:, :known]
         gaps += self._squares[:known]
-        near = np.flatnonzero(gaps <= gaps.min() + SLACK)
+        near = (gaps <= gaps[gaps.argmin()] + SLACK).nonzero()[0]
         if len(near) == 1:
             return int(near[0])
         exact = ((self.tasks[:, near] - task[:, None]) ** 2).sum(axis=0)
@@ -96,7 +96,7 @@ class History:
     },
 )  # fmt: skip
 class ALPGMM(Teacher):
-    """Sample where a Gaussian mixture over recent attempts finds the most absolute learning progress.
+    """Sample where a Gaussian mixture over recent attempts finds the most learning progress.
 
     The absolute learning progress (ALP) of an attempt is the difference between its return and that
     of the nearest task attempted before. Every ``fit_period`` attempts the latest ``fit_period``
@@ -109,10 +109,11 @@ class ALPGMM(Teacher):
     and from the benchmark TeachMyAgent (https://arxiv.org/abs/2103.09815).
 
     Differences from the reference code: distances and mixtures live in the unit cube and returns in
-    [0, 1], so that units do not matter; of equally near neighbours the newest counts, not the oldest
-    (clipping piles tasks up on the faces); AICc counts the parameters of all dimensions and leaves
-    out candidates for which it is not defined; a fit that fails keeps the previous mixture; the
-    history is bounded; all candidates are fitted in one stacked EM, the chosen one to convergence.
+    [0, 1], so that units do not matter; of equally near neighbours the newest counts, not the
+    oldest (clipping piles tasks up on the faces); AICc counts the parameters of all dimensions and
+    leaves out candidates for which it is not defined; a fit that fails keeps the previous mixture;
+    the history is bounded; all candidates are fitted in one stacked EM, the chosen one to
+    convergence.
 
     Args:
         space: What tasks there are.
@@ -205,16 +206,17 @@ class ALPGMM(Teacher):
 
     def _append(self, batch: Batch, part: slice) -> None:
         """Add rows (task, ALP); the same whether they come in one batch or one by one."""
-        tasks, returns = batch.tasks[part], batch.returns[part]
-        raw = batch.raw_returns[part]
-        slot = self.history.count % self.fit_period
+        tasks, raw = batch.tasks[part], batch.raw_returns[part]
+        history = self.history
+        first = history.count % self.fit_period
         before = raw.copy()
-        for i, value in enumerate(raw.tolist()):
-            if len(self.history) > NEIGHBOURS_NEEDED:
-                before[i] = self.history.returns[self.history.nearest(tasks[i])]
-            self.history.add(tasks[i], value)
-        self._rows[slot : slot + len(tasks), :-1] = tasks
-        self._rows[slot : slot + len(tasks), -1] = np.abs(returns - self.scale(before))
+        for i, (task, value) in enumerate(zip(tasks, raw.tolist(), strict=True)):
+            if history.count > NEIGHBOURS_NEEDED:
+                before[i] = history.returns[history.nearest(task)]
+            history.add(task, value)
+        rows = self._rows[first : first + len(tasks)]
+        rows[:, :-1] = tasks
+        rows[:, -1] = np.abs(batch.returns[part] - self.scale(before))
 
     def _fit(self) -> None:
         components = range(self.min_components, self.max_components + 1)

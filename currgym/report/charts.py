@@ -50,6 +50,7 @@ class Chart:
         states: At least one.
         height: CSS pixels.
         control: ``"buttons"`` or ``"slider"``, for more than one state.
+        start: The state drawn first.
         says: What it shows, for those who cannot see it.
     """
 
@@ -57,6 +58,7 @@ class Chart:
     height: int
     says: str
     control: str = "buttons"
+    start: int = 0
 
 
 def curves_chart(study: Study, palette: dict[str, str]) -> Chart:
@@ -133,7 +135,7 @@ def _curve_layout(study: Study, metric: Metric) -> Spec:
         yaxis=_axis(y),
         hovermode="x unified",
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
-        margin={"l": 56, "r": 14, "t": 16, "b": 46},
+        margin={"l": 56, "r": 24, "t": 16, "b": 46},
         showlegend=len(study.arms) > 1,
     )
 
@@ -142,7 +144,7 @@ def dense_top(maps: Sequence[StepsMap]) -> float:
     """Return the density at the dark end of the ramp, common to all arms."""
     known = [m.density[np.isfinite(m.density)] for m in maps]
     values = np.concatenate(known) if known else np.empty(0)
-    return float(np.clip(np.quantile(values, 0.99), 2.0, 12.0)) if len(values) else 2.0
+    return float(np.clip(np.quantile(values, 0.99), 4.0, 12.0)) if len(values) else 4.0
 
 
 def steps_chart(arm: Arm, found: StepsMap, view: View, top: float) -> Chart:
@@ -211,7 +213,7 @@ def strip_chart(arm: Arm, study: Study, found: StepsMap, view: View, top: float)
     layout = _layout(
         xaxis=_axis({"title": {"text": title, "standoff": 6}, "nticks": 6, **_BOXED}),
         yaxis=_task_axis(axis, "y", title=True),
-        margin={"l": 56, "r": 10, "t": 6, "b": 40},
+        margin={"l": 56, "r": 22, "t": 6, "b": 40},
     )
     return Chart((State("", [trace], layout),), 190, f"Where {arm.label} spent its {unit}.")
 
@@ -252,7 +254,7 @@ def mastery_cells_chart(arm: Arm, found: MasteryMap, view: View) -> Chart:
         margin={"l": 44, "r": 6, "t": 6, "b": 40},
     )
     says = f"Test tasks mastered by the students of {arm.label}, over the task space."
-    return Chart((State("", [trace], layout),), 240, says)
+    return Chart((State("", [trace], layout),), 220, says)
 
 
 def mastery_lines_chart(
@@ -285,7 +287,7 @@ def mastery_lines_chart(
         yaxis=_axis(y),
         hovermode="x unified",
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
-        margin={"l": 56, "r": 14, "t": 16, "b": 46},
+        margin={"l": 56, "r": 24, "t": 16, "b": 46},
         showlegend=len(traces) > 1,
     )
     return Chart((State("", traces, layout),), 320, "Test tasks mastered along the task axis.")
@@ -298,7 +300,7 @@ def model_chart(arm: Arm, run: Run, view: View, colour: str) -> Chart | None:
         return None
     states = tuple(_model_state(m, view, colour) for m in models)
     says = f"The teacher {arm.label}'s model at {len(states)} times of the training."
-    return Chart(states, 320, says, control="slider")
+    return Chart(states, 320, says, control="slider", start=len(states) - 1)
 
 
 def _model_state(model: TeacherModel, view: View, colour: str) -> State:
@@ -349,7 +351,7 @@ def preview_chart(arm: Arm, run: Run, study: Study, view: View, colour: str) -> 
     layout = _layout(
         xaxis=_axis(steps | _BOXED),
         yaxis=_task_axis(axis, "y", title=True),
-        margin={"l": 56, "r": 10, "t": 6, "b": 40},
+        margin={"l": 56, "r": 22, "t": 6, "b": 40},
     )
     return Chart((State("", [trace], layout),), 220, f"Tasks {arm.label} would have proposed.")
 
@@ -383,7 +385,7 @@ def _layout(**parts: Any) -> Spec:
 
 
 def _axis(own: Spec) -> Spec:
-    base: Spec = {"tickfont": {"size": 11, "color": QUIET}, "automargin": False}
+    base: Spec = {"tickfont": {"size": 11, "color": QUIET}, "ticklabeloverflow": "allow"}
     axis = base | own
     if "title" in axis:
         axis["title"] = {"font": {"size": 12, "color": INK}, **axis["title"]}
@@ -410,7 +412,7 @@ def _task_axis(
     if anchor is not None:
         spec["anchor"] = anchor
     if title:
-        spec["title"] = {"text": html.escape(axis.label), "standoff": 4 if which == "y" else 6}
+        spec["title"] = {"text": html.escape(axis.short), "standoff": 4 if which == "y" else 6}
     return _axis(spec)
 
 
@@ -449,8 +451,8 @@ def _note(x: float, y: float, text: str) -> Spec:
 def _at(axis: Axis, value: float) -> str:
     if axis.ticks:
         shown = dict(axis.ticks).get(float(round(value)), number(value))
-        return f"{html.escape(axis.label)}: {html.escape(shown)}"
-    return f"{html.escape(axis.label)}: {number(value)}"
+        return f"{html.escape(axis.short)}: {html.escape(shown)}"
+    return f"{html.escape(axis.short)}: {number(value)}"
 
 
 def _range(axis: Axis, edges: np.ndarray, i: int) -> str:
@@ -460,7 +462,7 @@ def _range(axis: Axis, edges: np.ndarray, i: int) -> str:
         if first == last:
             return _at(axis, first)
         low, high = first, last
-    return f"{html.escape(axis.label)}: {number(low)} to {number(high)}"
+    return f"{html.escape(axis.short)}: {number(low)} to {number(high)}"
 
 
 def _plain(values: ArrayLike, digits: int = 4) -> list[float | None]:

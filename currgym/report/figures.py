@@ -37,7 +37,7 @@ __all__ = [
     "study_colours",
 ]  # fmt: skip
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#8A8A8A",
     "axes.grid": False,
@@ -320,7 +320,7 @@ def picture(study: Study) -> Figure:
                 6.2 / 12.8, 0.5 * (bottom + top) / height, view.axes[1].label, rotation=90,
                 va="center", ha="center", color="#333333", fontsize=9.5,
             )  # fmt: skip
-        against = "" if view.plane else f"{_short(view.axes[0].label)} against time; "
+        against = "" if view.plane else f"{view.axes[0].short} against time; "
         _headline(
             figure, 6.5, height, "Where does the teacher spend the steps?",
             f"{against}darker: more than an even spread",
@@ -363,7 +363,7 @@ def _picture_ticks(axes: list[Axes], view: View, last: bool) -> None:
         ax.set_xlabel("")
         if last:
             time = c == 0 and not view.plane
-            label = "environment steps" if time else _short(view.axes[0].label)
+            label = "environment steps" if time else view.axes[0].short
             ax.set_xlabel(label, fontsize=9.5)
         axis = view.axes[0]
         if view.plane and last and not axis.ticks and not axis.log and c < len(axes) - 1:
@@ -377,10 +377,6 @@ def _profile_panel(ax: Axes, found: MasteryMap | None, arm: Arm, view: View, col
     _dress(ax, view.axes[0], "x")
     ax.set_ylim(0, 105)
     ax.set_yticks([0, 50, 100])
-
-
-def _short(label: str) -> str:
-    return label.split(" (")[0]
 
 
 def _view(study: Study) -> View:
@@ -409,7 +405,7 @@ def _steps_top(study: Study, view: View) -> float:
     periods = 3 if view.plane else STRIP_PERIODS
     maps = [steps_map(arm.shown, view, study.steps, periods).density for arm in study.arms]
     known = np.concatenate([m[np.isfinite(m)] for m in maps])
-    return float(np.clip(np.quantile(known, 0.99), 2.0, 12.0)) if len(known) else 2.0
+    return float(np.clip(np.quantile(known, 0.99), 4.0, 12.0)) if len(known) else 4.0
 
 
 def _steps_row(study: Study, arm: Arm, view: View, axes: list[Axes], top: float) -> Any:
@@ -483,7 +479,7 @@ def _dress(ax: Axes, axis: Axis, which: str) -> None:
 def _label_row(ax: Axes, arm: Arm, colour: str, view: View) -> None:
     """Write the arm's name over its row's first panel."""
     ax.set_title(arm.label, loc="left", color=_readable(colour), fontweight="bold", fontsize=9.5)
-    ax.set_ylabel(view.axes[1].label if view.plane else _short(view.axes[0].label))
+    ax.set_ylabel(view.axes[1].label if view.plane else view.axes[0].short)
 
 
 def _thirds(grid: Any, study: Study, view: View) -> None:

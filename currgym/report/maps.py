@@ -50,6 +50,11 @@ class Axis:
     ticks: tuple[tuple[float, str], ...] = ()
     scale: FloatArray | None = field(default=None, repr=False)
 
+    @property
+    def short(self) -> str:
+        """The label without its explanation in brackets."""
+        return self.label.split(" (")[0]
+
     def from_unit(self, unit: FloatArray) -> FloatArray:
         """Return plot coordinates of positions in the unit cube."""
         if self.log:

@@ -85,7 +85,7 @@ class RLSession:
         vec = gymnasium.make_vec(
             about.env_id, num_envs=1 if playing else config.num_envs, **config.env_parameters
         )
-        self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True)
+        self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True, provides=["probe"])
         parameters = dict(config.student_parameters)
         self.student = SB3Student(
             config.student, self.venv, seed=seed_for(config.seed, "student"), **parameters

@@ -199,16 +199,19 @@ class SB3Student:
             policy, env, seed=seed, device="cpu", policy_kwargs=policy_kwargs or None, **parameters
         )  # type: ignore[call-arg]
         self.restored: Mapping[str, Any] | None = None
+        self.updates = 0
+        """Gradient updates so far: steps of the optimiser (of the critic's, where there are two)."""
+        critic = getattr(self.model, "critic", None)
+        optimizer = getattr(critic, "optimizer", None) or self.model.policy.optimizer
+        optimizer.register_step_post_hook(self._count_update)
+
+    def _count_update(self, *_: Any) -> None:
+        self.updates += 1
 
     @property
     def steps(self) -> int:
         """Environment steps that it has learned from."""
         return int(self.model.num_timesteps)
-
-    @property
-    def updates(self) -> int:
-        """Gradient updates so far, as the algorithm counts them."""
-        return int(getattr(self.model, "_n_updates", 0))
 
     def log_to(self, folder: str) -> None:
         """Write the algorithm's scalars as TensorBoard events."""
@@ -275,6 +278,7 @@ class SB3Student:
         state: dict[str, Any] = {
             "torch": {"parameters": model.get_parameters(), "ent_coef": _entropy(model)},
             "counters": {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)},
+            "updates": self.updates,
             "randomness": _global_randomness(),
             "action_space": model.action_space.np_random.bit_generator.state,
         }
@@ -300,6 +304,7 @@ class SB3Student:
         if entropy is not None:
             with torch.no_grad():
                 model.log_ent_coef.copy_(entropy)  # type: ignore[attr-defined]
+        self.updates = int(state["updates"])
         for name, value in state["counters"].items():
             setattr(model, name, value)
         for name in ("_last_obs", "_last_episode_starts", "_last_original_obs"):

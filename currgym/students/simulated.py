@@ -30,7 +30,7 @@ class CubeStudent:
     """The toy student of the ALP-GMM paper: cells that unlock as their neighbours are learnt.
 
     The unit cube is cut into ``cubes`` cells a side, each with a competence from 0 to 100. An
-    attempt in an unlocked cell adds 1; in a locked cell nothing is learnt. It returns competence / 100.
+    attempt in an unlocked cell adds 1, in a locked one nothing; it returns competence / 100.
     The cell at the origin is unlocked, any other once one of its up to ``2^dims - 1`` neighbours
     towards the origin (diagonals included) has competence 75. A cell is mastered above 75. Nothing
     is forgotten.

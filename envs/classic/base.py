@@ -1,4 +1,4 @@
-"""What the four classic environments share: Gymnasium's own physics, its constants set by the task."""
+"""The four classic environments' base: Gymnasium's own physics, its constants set by the task."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class ClassicEnv(TaskEnv):
         observe_task: bool = False,
     ) -> None:
         super().__init__(tasks=tasks, observe_task=observe_task)
-        self._physics: Any = physics  # Any: Gymnasium's constants carry no types
+        # Any, because Gymnasium's constants carry no types.
+        self.physics: Any = physics
         self.metadata = physics.metadata
         self.render_mode = physics.render_mode
 
@@ -47,7 +48,7 @@ class ClassicEnv(TaskEnv):
     @property
     def state(self) -> Any:
         """The physics' state, in Gymnasium's order."""
-        return self._physics.state
+        return self.physics.state
 
     def _configure(self, values: Mapping[str, float]) -> dict[str, Any] | None:
         """Write all constants into the physics; return the options of its reset."""
@@ -55,12 +56,12 @@ class ClassicEnv(TaskEnv):
 
     def _begin(self, values: dict[str, float]) -> tuple[Any, dict[str, Any]]:
         options = self._configure(values)
-        self._physics.np_random = self.np_random
-        observation, info = self._physics.reset(options=options)
+        self.physics.np_random = self.np_random
+        observation, info = self.physics.reset(options=options)
         return observation, info
 
     def _advance(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self._physics.step(action)
+        observation, reward, terminated, truncated, info = self.physics.step(action)
         return observation, reward, terminated, truncated, info
 
     def place(self, values: Mapping[str, float], state: ArrayLike) -> None:
@@ -71,7 +72,7 @@ class ClassicEnv(TaskEnv):
             state: The physics' state.
         """
         self._configure(values)
-        self._physics.state = np.array(state)
+        self.physics.state = np.array(state)
 
     def render(self) -> Any:
         """Draw the current state as Gymnasium does."""
@@ -81,8 +82,8 @@ class ClassicEnv(TaskEnv):
                 "'human' when the environment is made"
             )
             return None
-        return self._physics.render()
+        return self.physics.render()
 
     def close(self) -> None:
         """Close the window."""
-        self._physics.close()
+        self.physics.close()

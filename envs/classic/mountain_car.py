@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -41,21 +41,82 @@ class _Physics(Continuous_MountainCarEnv):
         reward = (100.0 if terminated else 0.0) - math.pow(action[0], 2) * 0.1
         self.state = np.array([position, velocity], dtype=np.float32)
         if self.render_mode == "human":
-            self.render()
+            self.render()  # type: ignore[no-untyped-call]
         return self.state, reward, terminated, False, {}
 
 
 class MountainCarContinuous(ClassicEnv):
+    """A weak car swings itself up a hill; the task sets the engine and the flag.
+
+    ## Description
+    Gymnasium's ``MountainCarContinuous-v0`` with its constants as task parameters. The default task
+    is the original, step for step and to the bit. A flag near the valley's floor is reached by
+    chance and one up the hill only by swinging; with a strong engine the car drives straight up,
+    and with the weakest it does not arrive in time (about 1 task in 10, measured with full throttle
+    in the direction of motion). Since driving costs and standing still does not, a student that
+    never meets the flag learns to stand.
+
+    Source: Moore (1990), *Efficient Memory-based Learning for Robot Control*;
+    ``gymnasium/envs/classic_control/continuous_mountain_car.py``.
+
+    ## Action Space
+    ``Box(-1, 1, (1,))``, float32: the throttle.
+
+    ## Observation Space
+    ``Box`` of shape ``(2,)``, float32; with ``observe_task`` the unit-cube task follows.
+
+    | Num | Observation | Min           | Max  |
+    |-----|-------------|---------------|------|
+    | 0   | position    | -1.2          | 0.6  |
+    | 1   | velocity    | -0.07 (below) | 0.07 |
+
+    The bound on the velocity is the largest ``max_speed`` in the task space.
+
+    ## Rewards
+    ``-0.1 throttle^2`` a step, and 100 at the flag. A return strictly above 0 masters a task. That
+    is to say that the car arrived: 999 steps at full throttle cost 99.9.
+
+    ## Starting State
+    Position uniform in ``start_position`` plus or minus ``start_spread``, velocity 0.
+
+    ## Episode End
+    Termination: the car is at ``goal_position`` or beyond with ``goal_velocity`` or more.
+    Truncation: after 999 steps.
+
+    ## Task parameters
+    | Name             | Range           | Default | Unit   | Varies | Effect on difficulty    |
+    |------------------|-----------------|---------|--------|--------|-------------------------|
+    | `power`          | 0.0001 to 0.003 | 0.0015  | 1/step | yes    | weaker is harder        |
+    | `goal_position`  | -0.4 to 0.55    | 0.45    |        | yes    | farther is harder       |
+    | `gravity`        | 0.001 to 0.005  | 0.0025  | 1/step | no     | stronger is harder      |
+    | `goal_velocity`  | 0 to 0.05       | 0       | 1/step | no     | faster is harder        |
+    | `max_speed`      | 0.03 to 0.07    | 0.07    | 1/step | no     | slower is harder        |
+    | `start_position` | -0.9 to -0.3    | -0.5    |        | no     | off the floor is easier |
+    | `start_spread`   | 0 to 0.2        | 0.1     |        | no     | mixed                   |
+
+    The declared difficulty rises with the flag's position and falls with the power.
+
+    ## Arguments
+    | Name           | Default | Description                                                  |
+    |----------------|---------|--------------------------------------------------------------|
+    | `tasks`        | `None`  | `{"gravity": (0.001, 0.01), "power": 0.002}` varies one only |
+    | `observe_task` | `False` | append the unit-cube task to the observation                 |
+    | `render_mode`  | `None`  | `"human"` or `"rgb_array"`                                   |
+
+    ## Version History
+    * v0: first release.
+    """
+
     parameters = (
-        Parameter("power", 0.0003, 0.003, 0.0015, varies=True, kind="log", minimum=0.0),
-        Parameter("goal_position", -0.2, 0.55, 0.45, varies=True, minimum=-1.2, maximum=0.6),
+        Parameter("power", 0.0001, 0.003, 0.0015, varies=True, kind="log", minimum=1e-6),
+        Parameter("goal_position", -0.4, 0.55, 0.45, varies=True, minimum=-1.2, maximum=0.6),
         Parameter("gravity", 0.001, 0.005, 0.0025, minimum=0.0),
         Parameter("goal_velocity", 0.0, 0.05, 0.0),
         Parameter("max_speed", 0.03, 0.07, 0.07, minimum=1e-3),
         Parameter("start_position", -0.9, -0.3, -0.5, minimum=-1.2, maximum=0.6),
         Parameter("start_spread", 0.0, 0.2, 0.1, minimum=0.0),
     )
-    difficulty = {"power": -1000.0, "goal_position": 1.0}
+    difficulty: ClassVar[dict[str, float]] = {"goal_position": 1.0, "power": -300.0}
     return_range = (-100.0, 100.0)
     mastery = 0.0
 
@@ -67,7 +128,7 @@ class MountainCarContinuous(ClassicEnv):
         render_mode: str | None = None,
     ) -> None:
         super().__init__(_Physics(render_mode=render_mode), tasks=tasks, observe_task=observe_task)
-        physics, speed = self._physics, self.largest("max_speed")
+        physics, speed = self.physics, self.largest("max_speed")
         self.set_spaces(
             gymnasium.spaces.Box(
                 np.array([physics.min_position, -speed], dtype=np.float32),
@@ -78,7 +139,7 @@ class MountainCarContinuous(ClassicEnv):
         )
 
     def _configure(self, values: Mapping[str, float]) -> dict[str, Any]:
-        physics = self._physics
+        physics = self.physics
         physics.power = values["power"]
         physics.gravity = values["gravity"]
         physics.goal_position = values["goal_position"]

@@ -1,18 +1,18 @@
 """Array forms of CartPole, Pendulum and MountainCarContinuous.
 
-Each takes Gymnasium's operations in Gymnasium's order, because the results must agree with the single
-environment in the last bit. Three things on the way there are not obvious. ``x ** 2`` of a NumPy
-scalar goes through the C library's ``pow``, which is not always ``x * x``. ``numpy.sin`` of an array
-runs the same loop as of a scalar, but ``math.cos`` is another function. And a ``float32`` action or
-state pulls what it meets down to ``float32`` (in NumPy 2; in NumPy 1 it does not), so such products
-are taken in the type that the scalars would take.
+Each takes Gymnasium's operations in Gymnasium's order, because the results must agree with the
+single environment in the last bit. Three things on the way there are not obvious. ``x ** 2`` of a
+NumPy scalar goes through the C library's ``pow``, which is not always ``x * x``. ``numpy.sin`` of
+an array runs the same loop as of a scalar, but ``math.cos`` is another function. And a ``float32``
+action or state pulls what it meets down to ``float32`` (in NumPy 2; in NumPy 1 it does not), so
+such products are taken in the type that the scalars would take.
 """
 
 from __future__ import annotations
 
 import math
 from itertools import repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,34 +27,37 @@ __all__ = ["CartPoleVector", "MountainCarContinuousVector", "PendulumVector"]
 
 MIXED: np.dtype[Any] = np.asarray(np.float32(1.0) * 1.0).dtype
 """Type of a float32 scalar times a Python float: float32, or float64 before NumPy 2."""
+MIXED_IS_NARROW = MIXED.itemsize == 4
 
 TWO = repeat(2.0)
 
 
 class _ClassicVector(NativeTaskVectorEnv):
-    """Keeps a state array ``(k, num_envs)`` and an array of constants ``(c, num_envs)``.
+    """Keeps a state array ``(k, num_envs)`` and an array ``(num_envs,)`` of each constant.
 
     Args:
         num_envs: Number of sub-environments.
         **kwargs: As in :class:`currgym.envs.vector_base.NativeTaskVectorEnv`.
     """
 
-    state_size = 2
-    num_constants = 5
+    _single: ClassicEnv
+    state_size: ClassVar[int] = 2
+    num_constants: ClassVar[int] = 5
 
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         super().__init__(num_envs, **kwargs)
         self._state: NDArray[Any] = np.zeros((self.state_size, num_envs))
-        self._constants = np.ones((self.num_constants, num_envs))
-        # Views, written through self._constants: unpacking an array costs as much as two products.
-        self._rows = tuple(self._constants)
+        self._constants = tuple(np.ones(num_envs) for _ in range(self.num_constants))
+
+    def _set_constants(self, i: int, *values: float) -> None:
+        for constant, value in zip(self._constants, values, strict=True):
+            constant[i] = value
 
     def _states(self) -> FloatArray:
         return self._state.T
 
     def _place(self, values: dict[str, float], state: FloatArray) -> None:
-        if isinstance(self._single, ClassicEnv):
-            self._single.place(values, state)
+        self._single.place(values, state)
 
     def _column(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Return one continuous action each, in the precision in which they came."""
@@ -78,14 +81,14 @@ class CartPoleVector(_ClassicVector):
 
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         super().__init__(num_envs, **kwargs)
-        physics = self._single._physics
+        physics = self._single.physics
         self._thresholds = np.array([[physics.x_threshold], [physics.theta_threshold_radians]])
         self._rewards = np.ones(num_envs)
 
     def _begin(self, i: int, values: dict[str, float], rng: np.random.Generator) -> None:
         cart, pole, length = values["cart_mass"], values["pole_mass"], values["half_length"]
-        self._constants[:, i] = (
-            values["force"], values["gravity"], pole, length, pole + cart, pole * length,
+        self._set_constants(
+            i, values["force"], values["gravity"], pole, length, pole + cart, pole * length,
             values["time_step"],
         )  # fmt: skip
         spread = values["start_spread"]
@@ -96,7 +99,7 @@ class CartPoleVector(_ClassicVector):
         # The bits of all actions together: 0 or 1 only where each is.
         if not fits or np.bitwise_or.reduce(actions) not in (0, 1):
             raise ValueError(f"actions must be {self.num_envs} integers 0 or 1, got {actions!r}")
-        push, gravity, pole, length, total_mass, polemass_length, tau = self._rows
+        push, gravity, pole, length, total_mass, polemass_length, tau = self._constants
         _, x_dot, theta, theta_dot = self._state
         force = np.where(actions, push, -push)
         cos, sin = np.cos(theta), np.sin(theta)
@@ -130,8 +133,8 @@ class PendulumVector(_ClassicVector):
 
     def _begin(self, i: int, values: dict[str, float], rng: np.random.Generator) -> None:
         g, m, length = values["gravity"], values["mass"], values["length"]
-        self._constants[:, i] = (
-            3 * g / (2 * length), 3.0 / (m * length**2), values["max_torque"],
+        self._set_constants(
+            i, 3 * g / (2 * length), 3.0 / (m * length**2), values["max_torque"],
             values["max_speed"], values["time_step"],
         )  # fmt: skip
         high = np.array([values["angle_spread"], values["speed_spread"]])
@@ -139,7 +142,7 @@ class PendulumVector(_ClassicVector):
 
     def _advance(self, actions: NDArray[Any]) -> tuple[FloatArray, BoolArray]:
         torque = self._column(actions)
-        pull, gain, max_torque, max_speed, dt = self._rows
+        pull, gain, max_torque, max_speed, dt = self._constants
         theta, speed = self._state
         bound = max_torque.astype(torque.dtype)
         torque = np.minimum(np.maximum(torque, -bound), bound)
@@ -167,8 +170,8 @@ class PendulumVector(_ClassicVector):
 class MountainCarContinuousVector(_ClassicVector):
     """Array form of :class:`currgym.envs.classic.MountainCarContinuous`.
 
-    Gymnasium's state is float64 after a reset and float32 after a step, and so is the arithmetic: an
-    episode's first step is computed in float64, the others in float32.
+    Gymnasium's state is float64 after a reset and float32 after a step, and so is the arithmetic:
+    an episode's first step is computed in float64, the others in float32.
 
     Args:
         num_envs: Number of sub-environments.
@@ -179,7 +182,7 @@ class MountainCarContinuousVector(_ClassicVector):
 
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         super().__init__(num_envs, **kwargs)
-        self._limits = self._single._physics.min_position, self._single._physics.max_position
+        self._limits = self._single.physics.min_position, self._single.physics.max_position
         self._state = np.zeros((2, num_envs), dtype=MIXED)
         self._start = np.zeros((2, num_envs))
         self._fresh = np.zeros(num_envs, dtype=np.bool_)
@@ -187,8 +190,8 @@ class MountainCarContinuousVector(_ClassicVector):
         self._narrow: tuple[NDArray[Any], ...] = ()
 
     def _begin(self, i: int, values: dict[str, float], rng: np.random.Generator) -> None:
-        self._constants[:, i] = (
-            values["gravity"], values["power"], values["goal_position"], values["goal_velocity"],
+        self._set_constants(
+            i, values["gravity"], values["power"], values["goal_position"], values["goal_velocity"],
             values["max_speed"],
         )  # fmt: skip
         middle, spread = values["start_position"], values["start_spread"]
@@ -202,16 +205,16 @@ class MountainCarContinuousVector(_ClassicVector):
         wide = self._fresh
         angle = 3 * self._state[0]
         if self._any_fresh:
-            self._narrow = tuple(self._constants.astype(MIXED))
+            self._narrow = tuple(c.astype(MIXED) for c in self._constants)
             angle = np.where(wide, 3 * self._start[0], angle)
         if action.dtype == np.float64:
             # A clipped action is a Python number and does not raise the precision, others do.
             wide = wide | inside
-        weight = self._rows[0] * np.array(list(map(math.cos, angle.tolist())))
+        weight = self._constants[0] * np.array(list(map(math.cos, angle.tolist())))
         moved, reached = self._move(self._state, action, inside, weight, self._narrow)
-        if MIXED != np.float64 and np.count_nonzero(wide):
+        if MIXED_IS_NARROW and np.count_nonzero(wide):
             state = np.where(self._fresh, self._start, self._state)
-            exact, reached_exactly = self._move(state, action, inside, weight, self._rows)
+            exact, reached_exactly = self._move(state, action, inside, weight, self._constants)
             moved = np.where(wide, exact.astype(MIXED), moved)
             reached = np.where(wide, reached_exactly, reached)
         self._state = moved.astype(np.float32, copy=False).astype(MIXED, copy=False)
@@ -237,9 +240,9 @@ class MountainCarContinuousVector(_ClassicVector):
         if action.dtype == np.float32:
             slope = action * self._narrow[1] - weight.astype(MIXED)
         else:
-            slope = action * self._rows[1] - weight
+            slope = action * self._constants[1] - weight
         if np.count_nonzero(inside) < self.num_envs:
-            slope = np.where(inside, slope, np.sign(action) * self._rows[1] - weight)
+            slope = np.where(inside, slope, np.sign(action) * self._constants[1] - weight)
         position, velocity = moved = np.empty_like(state)
         np.add(state[1], slope.astype(state.dtype, copy=False), out=velocity)
         np.minimum(np.maximum(velocity, -max_speed, out=velocity), max_speed, out=velocity)

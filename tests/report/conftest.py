@@ -1,8 +1,14 @@
 """Run and comparison folders made up of nothing, in the format that runs write."""
 
+import base64
 import csv
 import json
-from collections.abc import Callable
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +236,148 @@ def study_folder() -> Callable[..., Path]:
 @pytest.fixture
 def spaces() -> dict[str, TaskSpace]:
     return {"plane": PLANE, "line": LINE, "many": MANY, "examples": EXAMPLES}
+
+
+class Browser:
+    """Headless Chromium, driven over a pipe in its DevTools protocol; loads files only."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        commands, self._out = os.pipe()
+        self._in, answers = os.pipe()
+
+        def connect() -> None:
+            # The protocol's descriptors are 3 and 4; copies first, as either may be in the way.
+            high = [os.dup(d) for d in (commands, answers)]
+            for target, source in zip((3, 4), high, strict=True):
+                os.dup2(source, target)
+
+        self._process = subprocess.Popen(
+            [
+                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe",
+                f"--user-data-dir={folder}", "about:blank",
+            ],
+            preexec_fn=connect, pass_fds=(3, 4), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(commands)
+        os.close(answers)
+        self._count, self._rest, self._session = 0, b"", ""
+        self.events: list[dict[str, Any]] = []
+        targets = self.call("Target.getTargets")["targetInfos"]
+        page = next(t["targetId"] for t in targets if t["type"] == "page")
+        attached = self.call("Target.attachToTarget", targetId=page, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """Send a command and return its result; events met on the way are kept."""
+        self._count += 1
+        message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._count:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                return answer["result"]
+            self.events.append(answer)
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._in], [], [], 60.0)
+            piece = os.read(self._in, 1 << 20) if ready else b""
+            if not piece:
+                raise RuntimeError("the browser does not answer")
+            self._rest += piece
+        message, _, self._rest = self._rest.partition(b"\0")
+        decoded: dict[str, Any] = json.loads(message)
+        return decoded
+
+    def open(self, path: Path, width: int = 1280, height: int = 900, mobile: bool = False) -> None:
+        """Show a file at a window size and wait until its script has run."""
+        self.events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+            mobile=mobile,
+        )  # fmt: skip
+        self.call("Emulation.setTouchEmulationEnabled", enabled=mobile)
+        self.call("Page.navigate", url=path.resolve().as_uri())
+        for _ in range(400):
+            if self.run("document.readyState == 'complete' && !!document.querySelector('main')"):
+                # Two frames later everything has been laid out and painted.
+                self.run(
+                    "new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(1))))"
+                )
+                return
+            time.sleep(0.05)
+        raise RuntimeError("the page did not load")
+
+    def run(self, script: str) -> Any:
+        """Return the value of a JavaScript expression."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in answer:
+            raise RuntimeError(str(answer["exceptionDetails"]))
+        return answer["result"].get("value")
+
+    def picture(self, whole: bool = False) -> bytes:
+        """Return a PNG of the window, or of the whole page."""
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        if whole:
+            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+            answer = self.call(
+                "Page.captureScreenshot", format="png", captureBeyondViewport=True,
+                clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1},
+            )  # fmt: skip
+        return base64.b64decode(answer["data"])
+
+    def troubles(self) -> list[str]:
+        """Return console errors and uncaught exceptions since the page was opened."""
+        self.run("1")  # collects what is under way
+        found = []
+        for event in self.events:
+            parameters = event.get("params", {})
+            if event.get("method") == "Runtime.exceptionThrown":
+                found.append(json.dumps(parameters["exceptionDetails"]))
+            elif event.get("method") == "Runtime.consoleAPICalled":
+                if parameters["type"] in ("error", "warning", "assert"):
+                    found.append(json.dumps(parameters["args"]))
+            elif event.get("method") == "Log.entryAdded":
+                found.append(json.dumps(parameters["entry"]))
+        return found
+
+    def loads(self) -> list[str]:
+        """Return what the page asked for over the network or the disk, itself left out."""
+        asked = [
+            event["params"]["request"]["url"]
+            for event in self.events
+            if event.get("method") == "Network.requestWillBeSent"
+        ]
+        return [url for url in asked[1:] if not url.startswith("data:")]
+
+    def close(self) -> None:
+        """End the browser."""
+        try:
+            self._session = ""
+            self.call("Browser.close")
+        except (OSError, RuntimeError):
+            self._process.kill()
+        self._process.wait(timeout=30)
+        os.close(self._out)
+        os.close(self._in)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("chromium is not installed")
+    opened = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield opened
+    opened.close()

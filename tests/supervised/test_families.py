@@ -15,6 +15,7 @@ from currgym import Curriculum, make_teacher
 from currgym.curriculum import SEED_LIMIT, Ledger
 from currgym.students.supervised import SupervisedStudent
 from currgym.supervised import (
+    MLP,
     Digits,
     HeldOut,
     Regression,
@@ -265,6 +266,17 @@ def test_evaluation_refuses_what_it_cannot_do() -> None:
         family.evaluate(lambda inputs: inputs, "valid")
     with pytest.raises(ValueError, match="gave the loss nan in row 0"):
         family.evaluate(lambda inputs: torch.full((*inputs.shape[:2], 1), torch.nan))
+
+
+def test_evaluation_leaves_a_module_in_its_mode() -> None:
+    family, modes = Regression(), []
+    network = MLP(2, 1, (4,), dropout=0.5, generator=torch.Generator().manual_seed(0))
+    network.register_forward_hook(lambda module, *_: modes.append(module.training))
+    for training in (True, False):
+        network.train(training)
+        family.evaluate(network)
+        assert network.training == training
+    assert modes == [False, False]
 
 
 # Regression --------------------------------------------------------------------------------------

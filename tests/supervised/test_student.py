@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import random
 from pathlib import Path
 from typing import Any
@@ -237,17 +238,25 @@ def test_state_survives_at_every_boundary(
     assert student.updates == 12
 
 
-def test_loading_shares_nothing_with_the_state(waves: Regression) -> None:
-    student, curriculum = start(waves)
+def test_a_state_is_a_copy_and_loading_makes_another(waves: Regression) -> None:
+    student, curriculum = start(waves, dropout=0.2)
     student.step(curriculum)
     state = student.state_dict()
-    twin = SupervisedStudent(waves, seed=1)
+    file = io.BytesIO()
+    torch.save(state, file)
+    student.step(curriculum)
+    twin = SupervisedStudent(waves, seed=1, dropout=0.2)
     twin.load_state_dict(state)
     twin.step(curriculum)
-    again = SupervisedStudent(waves, seed=2)
-    again.load_state_dict(state)
-    assert distance(student, again) == 0.0
-    assert distance(student, twin) > 0.0
+    file.seek(0)
+    going_on = []
+    for saved in (state, torch.load(file, weights_only=True)):
+        again, same = start(waves, dropout=0.2)
+        again.load_state_dict(saved)
+        again.step(same)
+        going_on.append(again)
+    assert distance(*going_on) == 0.0
+    assert distance(student, going_on[0]) > 0.0
 
 
 def test_the_seed_decides(waves: Regression) -> None:

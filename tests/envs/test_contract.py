@@ -1,0 +1,48 @@
+"""Every registered environment keeps the contract: an addition is tested by being registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import currgym  # registers the environments
+from currgym.testing import ENV_CHECKS, EnvCase, Policy, env_case
+
+IDS = sorted(name for name in gymnasium.registry if name.startswith("currgym/"))
+
+# Random actions never reach a goal, so a parameter of the goal would seem dead.
+POLICIES: dict[str, Policy] = {
+    "currgym/Acrobot-v0": lambda observation: 2 if observation[5] > 0 else 0,
+    "currgym/MountainCarContinuous-v0": lambda observation: np.array(
+        [1.0 if observation[1] >= 0 else -1.0], dtype=np.float32
+    ),
+}
+STEPS = {"currgym/Acrobot-v0": 300, "currgym/MountainCarContinuous-v0": 300}
+
+
+def case_of(name: str, **arguments: Any) -> EnvCase:
+    return env_case(name, STEPS.get(name, 120), POLICIES.get(name), **arguments)
+
+
+def test_there_are_environments() -> None:
+    assert "currgym/CartPole-v0" in IDS
+    assert currgym.__version__
+
+
+@pytest.mark.parametrize("check", ENV_CHECKS)
+@pytest.mark.parametrize("name", IDS)
+def test_registered(name: str, check: str) -> None:
+    ENV_CHECKS[check](case_of(name))
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_every_parameter_that_can_be_opened_is_live(name: str) -> None:
+    env = gymnasium.make(name)
+    parameters = getattr(env.unwrapped, "parameters", ())
+    env.close()
+    everything = {p.name: (p.low, p.high) for p in parameters}
+    for check in ("parameters_are_live", "accepts_its_ends", "refuses_outside"):
+        ENV_CHECKS[check](case_of(name, tasks=everything))
