@@ -36,6 +36,9 @@ class Tickets(NamedTuple):
     seeds: IntArray
 
 
+_NOTHING = Tickets(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+
+
 @dataclass
 class Ledger:
     """What has been spent. Attempts and their steps are counted by the curriculum itself.
@@ -182,17 +185,20 @@ class Curriculum:
     def requests(self) -> Tickets | None:
         """Issue the teacher's requests: attempts from which nothing may be learned, or None."""
         ask = getattr(self.teacher, "requests", None)
-        wanted: Proposals | None = ask() if ask is not None else None
+        if ask is None:
+            return None
+        wanted: Proposals | None = ask()
         if wanted is None or len(wanted) == 0:
+            if self.recorder is not None:
+                # Asking may have moved the teacher, so the log must say that it was asked.
+                self.recorder.issued(_NOTHING, probe=True)
             return None
         return self._hand_out(wanted, None, probe=True)
 
     def _hand_out(
         self, proposals: Proposals, envs: Sequence[int] | IntArray | None, probe: bool
     ) -> Tickets:
-        tasks = proposals.tasks
-        if not isinstance(tasks, np.ndarray):
-            tasks = np.asarray(tasks)
+        tasks = np.array(proposals.tasks)  # a copy: a teacher may write its array again
         n = len(tasks)
         first, self._next_id = self._next_id, self._next_id + n
         # Drawn even where the teacher gives its own, so that the stream does not depend on it.

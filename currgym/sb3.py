@@ -224,7 +224,7 @@ class CurriculumVecEnv(VecEnv):
         done = np.asarray(terminated | truncated)
         if self._source is not None:
             listed = self._source.listed
-            self.reset_infos = self._source.venv.reset_infos
+            self.reset_infos = self._source.venv.unwrapped.reset_infos
         else:
             listed = _unbatch(infos, self.num_envs)
             if np.count_nonzero(done):
@@ -273,8 +273,10 @@ class CurriculumVecEnv(VecEnv):
         """Return a picture of each sub-environment."""
         if self._source is not None:
             return self._source.venv.get_images()
+        if self.render_mode is None:
+            return [None] * self.num_envs
         pictures: Any = self.core.render()
-        return [None] * self.num_envs if pictures is None else list(pictures)
+        return list(pictures)
 
     def has_attr(self, attr_name: str) -> bool:
         """Tell whether all sub-environments have an attribute."""
@@ -546,7 +548,7 @@ class _FromVecEnv(VectorEnv[Any, Any, Any]):
     def _reset_infos(self, mask: NDArray[np.bool_]) -> State:
         infos: State = {}
         for i in np.flatnonzero(mask).tolist():
-            info = self.venv.reset_infos[i] or {}
+            info = self.venv.unwrapped.reset_infos[i] or {}
             infos = self._add_info(infos, {k: v for k, v in info.items() if k == "task"}, i)
         return infos
 

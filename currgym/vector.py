@@ -155,17 +155,17 @@ class _Direct(Transport):
 class _Remote(Transport):
     """Sub-environments elsewhere, reached by ``set_attr`` for all of them at once."""
 
-    def __init__(self, vec: Any, mode: AutoresetMode) -> None:
+    def __init__(self, vec: Any, waits: bool) -> None:
         # Setting an attribute that nobody declares would create it, and nobody would read it.
         for i, there in enumerate(vec.call("has_wrapper_attr", "queued")):
             if not there:
                 raise TypeError(_no_hook(i, vec))
         self.vec = vec
-        self.waits = mode is AutoresetMode.SAME_STEP
+        self.waits = waits
         self.resets_twice = (
             isinstance(vec, AsyncVectorEnv)
             and not vec.shared_memory
-            and mode is AutoresetMode.NEXT_STEP
+            and vec.autoreset_mode is AutoresetMode.NEXT_STEP
         )
         self.queued: list[tuple[Any, int] | None] = [None] * vec.num_envs
 
@@ -201,7 +201,7 @@ def _no_hook(i: int, env: Any) -> str:
     )
 
 
-def _transport(vec: VectorEnv[Any, Any, Any], mode: AutoresetMode) -> Transport:
+def _transport(vec: VectorEnv[Any, Any, Any], waits: bool) -> Transport:
     base: Any = vec.unwrapped
     own = getattr(base, "transport", None)
     if isinstance(own, Transport):
@@ -211,7 +211,7 @@ def _transport(vec: VectorEnv[Any, Any, Any], mode: AutoresetMode) -> Transport:
     if isinstance(base, SyncVectorEnv):
         return _Direct(base.envs)
     if callable(getattr(base, "call", None)) and callable(getattr(base, "set_attr", None)):
-        return _Remote(base, mode)
+        return _Remote(base, waits)
     raise TypeError(
         f"{vec} computes its sub-environments at once and has no method queue(indices, tasks, "
         "seeds), so no task can reach them: use SyncVectorEnv or AsyncVectorEnv over "
@@ -324,7 +324,7 @@ class CurriculumVectorEnv(_Wrapper):
 
         self._inner_mode = _autoreset_mode(vec)
         self._mode = self._effective_mode()
-        self._transport = _transport(vec, self._mode)
+        self._transport = _transport(vec, waits=self._mode is AutoresetMode.SAME_STEP)
         self._check_transport()
         if keep_actions:
             self._check_replayable()
@@ -655,7 +655,7 @@ class CurriculumVectorEnv(_Wrapper):
         """SAME_STEP: draw the episodes after the running ones and let them wait."""
         tickets = self._issue(rows)
         if self._waiting is None:
-            self._waiting = tickets
+            self._waiting = Tickets(*(column.copy() for column in tickets))
         else:
             for column, fresh in zip(self._waiting, tickets, strict=True):
                 column[rows] = fresh

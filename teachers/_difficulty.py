@@ -15,8 +15,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 POINTS = 16_384
-ROUNDS = 8
-MAX_CANDIDATES = 65_536
+PRIMES = (2, 3, 5, 7, 11, 13)
+CHUNK = 65_536
+MAX_CANDIDATES = 64 * CHUNK
 
 
 def require_difficulty(space: TaskSpace, teacher: str) -> None:
@@ -38,15 +39,20 @@ def require_difficulty(space: TaskSpace, teacher: str) -> None:
 
 
 def spread_points(n: int, dim: int) -> FloatArray:
-    """Return ``n`` points that fill the unit cube evenly, ``(n, dim)``; no randomness.
+    """Return ``n`` points that fill the unit cube evenly, ``(n, dim)``; always the same ones.
 
-    Multiples of the powers of the generalised golden ratio, modulo 1.
+    The Halton sequence up to 6 dimensions; beyond, where it is no better, a fixed random sample.
     """
-    ratio = 2.0
-    for _ in range(40):  # solves ratio^(dim + 1) = ratio + 1
-        ratio = (1.0 + ratio) ** (1.0 / (dim + 1.0))
-    steps = (1.0 / ratio) ** np.arange(1, dim + 1)
-    points: FloatArray = (0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0
+    if dim > len(PRIMES):
+        return np.random.default_rng(0).random((n, dim))
+    points = np.zeros((n, dim))
+    for column, base in enumerate(PRIMES[:dim]):
+        # The digits of 1, 2, 3, ... mirrored at the point.
+        left, place = np.arange(1, n + 1), 1.0
+        while left.any():
+            place /= base
+            points[:, column] += place * (left % base)
+            left //= base
     return points
 
 
@@ -135,23 +141,24 @@ class DifficultyOrder:
         ties = np.clip((shares - below) / level, 0.0, 1.0)
         result = np.empty((len(shares), self._dim))
         open_rows = np.arange(len(shares))
-        for _ in range(ROUNDS):
-            if len(open_rows) == 0:
-                return result
+        spent = 0
+        while len(open_rows) and spent < MAX_CANDIDATES:
             smallest = max(float(shares[open_rows].min()), 1.0 / count)
-            tries = max(1, min(int(np.ceil(4.0 / smallest)), MAX_CANDIDATES // len(open_rows)))
-            points = rng.random((len(open_rows), tries, self._dim))
-            values = self._values(points.reshape(-1, self._dim)).reshape(len(open_rows), tries)
-            limit = threshold[open_rows, None]
+            tries = int(np.ceil(4.0 / smallest))
+            now, later = np.split(open_rows, [max(1, CHUNK // tries)])
+            points = rng.random((len(now), tries, self._dim))
+            values = self._values(points.reshape(-1, self._dim)).reshape(len(now), tries)
+            spent += values.size
+            limit = threshold[now, None]
             inside = values < limit
             equal = values == limit
             if equal.any():
-                inside |= equal & (rng.random(values.shape) < ties[open_rows, None])
+                inside |= equal & (rng.random(values.shape) < ties[now, None])
             found = inside.any(axis=1)
             first = inside.argmax(axis=1)
-            result[open_rows[found]] = points[found, first[found]]
-            open_rows = open_rows[~found]
-        # A share too small for rejection: the evenly spread points inside it.
+            result[now[found]] = points[found, first[found]]
+            open_rows = np.concatenate([now[~found], later])
+        # Too small a share, or too many of them, for rejection: the spread points inside it.
         chosen = (rng.random(len(open_rows)) * (rank[open_rows] + 1)).astype(np.int64)
         result[open_rows] = self._points[chosen]
         return result

@@ -230,12 +230,19 @@ class Cyclical(Teacher):
         self._at = int(state["at"])
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the sizes of the passes to come and the difficulty deciles of the running one."""
+        """Return the sizes of the passes to come and the difficulty deciles of the running one.
+
+        Over up to 5,000 examples also the probability of each to be drawn first.
+        """
         sizes, size, growing = [self._size], self._size, self._growing
         for _ in range(7):
             size, growing = next_size(size, growing, self.start, self.end, self.alpha)
             sizes.append(size)
-        return {"sizes": np.array(sizes), "passes": self._passes, "deciles": self._shares.copy()}
+        shown = {"sizes": np.array(sizes), "passes": self._passes, "deciles": self._shares.copy()}
+        if 0 < len(self._log_scores) <= 5000:
+            score = np.exp(self._log_scores - self._log_scores.max())
+            shown["probability"] = score / score.sum()
+        return shown
 
 
 def quantiles(difficulty: FloatArray) -> FloatArray:

@@ -37,7 +37,7 @@ class UniformSteps(Teacher):
     >>> teacher = make_teacher("uniform-steps", DiscreteTasks(2), seed=0)
     >>> teacher.update(Outcomes([0, 1] * 50, np.zeros(100), lengths=[300, 100] * 50))
     >>> teacher.snapshot()["probability"].round(2).tolist()
-    [0.27, 0.73]
+    [0.26, 0.74]
 
     Args:
         space: Box or discrete tasks.
@@ -67,7 +67,7 @@ class UniformSteps(Teacher):
         min_leaf: int = 10,
         max_leaves: int = 64,
         recent: int = 20,
-        prior: float = 2.0,
+        prior: float = 0.5,
     ) -> None:
         super().__init__(space, seed=seed, return_range=return_range)
         whole = {

@@ -119,9 +119,8 @@ def failures(name: str, stand_in: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         variables = {**os.environ, VARIABLE: f"{name}={stand_in}", REPORT: str(report)}
-        command = [
-            sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(module_of(name)),
-        ]  # fmt: skip
+        command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
+        command.append(str(module_of(name)))
         done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True)
         if not report.exists():
             raise RuntimeError(f"pytest did not run:\n{done.stdout}\n{done.stderr}")
@@ -153,9 +152,10 @@ def main() -> int:
                     if not f["assertion"]
                 ),
             }
-            print(f"{name} as {stand_in}: {', '.join(noticed) or 'NOT NOTICED'}", flush=True)
+            line = f"{stand_in} in the place of {name}: {', '.join(noticed) or 'NOT NOTICED'}"
+            print(line, flush=True)  # noqa: T201 - a script
             if not noticed:
-                unnoticed.append(f"{name} as {stand_in}")
+                unnoticed.append(f"{name}: nobody notices {stand_in} in its place")
     if arguments.json is not None:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
@@ -165,7 +165,7 @@ def main() -> int:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     for line in unnoticed:
-        print(f"not delivered: {line}", file=sys.stderr)
+        print(f"not delivered: {line}", file=sys.stderr)  # noqa: T201
     return 1 if unnoticed else 0
 
 

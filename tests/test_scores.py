@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from currgym.scores import (
 
 # gamma = 1/2, lambda = 1/2; r = (1, 0, 2), V = (2, 4, 1).
 REWARDS, VALUES = [1.0, 0.0, 2.0], [2.0, 4.0, 1.0]
-HALF = {"gamma": 0.5, "gae_lambda": 0.5}
+HALF: dict[str, Any] = {"gamma": 0.5, "gae_lambda": 0.5}
 
 
 def test_temporal_differences_of_a_terminated_episode() -> None:

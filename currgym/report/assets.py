@@ -67,6 +67,13 @@ figcaption { margin-top: 0.35rem; }
   border: 1px solid #bdb9af; border-radius: 999px; padding: 0.18rem 0.8rem; cursor: pointer; }
 .controls button[aria-pressed="true"] { background: var(--ink); border-color: var(--ink);
   color: #fff; }
+.legend { display: flex; flex-wrap: wrap; gap: 0.1rem 1.1rem; margin: 0.5rem 0 0.1rem; }
+.legend button { font: inherit; font-size: 0.875rem; color: var(--ink); background: none; border: 0;
+  padding: 0.1rem 0; cursor: pointer; }
+.legend button[aria-pressed="false"] { opacity: 0.4; text-decoration: line-through; }
+.line { display: inline-block; width: 1.5rem; height: 0; border-top: 3px solid currentColor;
+  margin-right: 0.4rem; vertical-align: 0.28em; }
+.line.dashed { border-top-style: dashed; }
 .controls input[type="range"] { flex: 1 1 8rem; max-width: 22rem; accent-color: var(--accent); }
 .controls output { font-size: 0.8125rem; color: var(--quiet); font-variant-numeric: tabular-nums; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
@@ -107,6 +114,7 @@ footer { color: var(--quiet); font-size: 0.8125rem; padding-top: 1.25rem; paddin
   th, td { padding-right: 0.4rem; }
   svg.forest { width: 90px; }
   .controls button, .controls input, details { display: none; }
+  th { font-size: 7.5pt; }
   pre.long { max-height: none; }
 }
 """
@@ -124,9 +132,23 @@ SCRIPT = """
   for (const [id, {start, states}] of Object.entries(charts)) {
     const box = document.getElementById(id);
     const figure = box.closest("figure");
-    const show = (i) => Plotly.react(
-      box, states[i].data, {...states[i].layout, dragmode: coarse ? false : "zoom"}, config);
+    const hidden = new Set();
+    let current = start;
+    const show = (i) => {
+      current = i;
+      const data = states[i].data.map((d) => ({...d, visible: !hidden.has(d.legendgroup)}));
+      Plotly.react(
+        box, data, {...states[i].layout, dragmode: coarse ? false : "zoom"}, config);
+    };
     show(start);
+    for (const entry of figure.querySelectorAll("button[data-arm]")) {
+      entry.addEventListener("click", () => {
+        const arm = entry.dataset.arm;
+        if (!hidden.delete(arm)) hidden.add(arm);
+        entry.setAttribute("aria-pressed", String(!hidden.has(arm)));
+        show(current);
+      });
+    }
     boxes.push(box);
     const buttons = figure.querySelectorAll("button[data-state]");
     for (const button of buttons) {

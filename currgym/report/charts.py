@@ -51,6 +51,7 @@ class Chart:
         height: CSS pixels.
         control: ``"buttons"`` or ``"slider"``, for more than one state.
         start: The state drawn first.
+        legend: Arms that the reader may hide: label, colour, whether dashed.
         says: What it shows, for those who cannot see it.
     """
 
@@ -59,6 +60,7 @@ class Chart:
     says: str
     control: str = "buttons"
     start: int = 0
+    legend: tuple[tuple[str, str, bool], ...] = ()
 
 
 def curves_chart(study: Study, palette: dict[str, str]) -> Chart:
@@ -67,7 +69,14 @@ def curves_chart(study: Study, palette: dict[str, str]) -> Chart:
         State(metric.label, _curve_traces(study, metric, palette), _curve_layout(study, metric))
         for metric in study.metrics
     )
-    return Chart(states, 400, f"Learning curves of {len(study.arms)} teachers over training.")
+    says = f"Learning curves of {len(study.arms)} teachers over training."
+    return Chart(states, 380, says, legend=_legend(study.arms, palette))
+
+
+def _legend(arms: Sequence[Arm], palette: dict[str, str]) -> tuple[tuple[str, str, bool], ...]:
+    if len(arms) < 2:
+        return ()
+    return tuple((arm.label, palette[arm.label], arm.reference) for arm in arms)
 
 
 def _curve_traces(study: Study, metric: Metric, palette: dict[str, str]) -> list[Spec]:
@@ -134,9 +143,7 @@ def _curve_layout(study: Study, metric: Metric) -> Spec:
         xaxis=_axis(x),
         yaxis=_axis(y),
         hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
-        margin={"l": 56, "r": 24, "t": 16, "b": 46},
-        showlegend=len(study.arms) > 1,
+        margin={"l": 56, "r": 24, "t": 10, "b": 46},
     )
 
 
@@ -272,7 +279,7 @@ def mastery_lines_chart(
                 "type": "scatter", "mode": "lines+markers", "name": name, "x": _plain(x),
                 "y": _plain(100.0 * share),
                 "line": {"color": palette[arm.label], "width": 2.2, "dash": dash},
-                "marker": {"size": 6},
+                "marker": {"size": 6}, "legendgroup": arm.label,
                 "text": [f"{number(100 * s)} %" for s in share.tolist()],
                 "hovertemplate": f"{name}: %{{text}}<extra></extra>",
             }
@@ -286,11 +293,11 @@ def mastery_lines_chart(
         xaxis=x_axis,
         yaxis=_axis(y),
         hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
-        margin={"l": 56, "r": 24, "t": 16, "b": 46},
-        showlegend=len(traces) > 1,
+        margin={"l": 56, "r": 24, "t": 10, "b": 46},
     )
-    return Chart((State("", traces, layout),), 320, "Test tasks mastered along the task axis.")
+    legend = _legend([arm for arm, _ in found], palette)
+    says = "Test tasks mastered along the task axis."
+    return Chart((State("", traces, layout),), 300, says, legend=legend)
 
 
 def model_chart(arm: Arm, run: Run, view: View, colour: str) -> Chart | None:

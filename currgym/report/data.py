@@ -537,7 +537,8 @@ def _arm(folder: Path, plan: Mapping[str, Any], places: Sequence[str]) -> Arm:
         teacher=str(plan.get("teacher") or told.get("name") or plan["label"]),
         preset=plan.get("preset") or told.get("preset"),
         parameters=plan.get("parameters") or {},
-        privileges=tuple(sorted(plan.get("privileges") or told.get("privileges") or ())),
+        # What a run found out comes first: some privileges depend on parameters.
+        privileges=tuple(sorted(told.get("privileges") or plan.get("privileges") or ())),
         reference=bool(plan.get("reference")),
         runs=runs,
         missing=len(places) - len(there),
@@ -632,4 +633,9 @@ def _rows(tasks: Any) -> FloatArray:
 
 def _value(value: Any) -> Any:
     """Return a snapshot's entry as an array where it is one."""
-    return np.asarray(value, dtype=np.float64) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (ValueError, TypeError):
+        return value  # words, or rows of several lengths

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium
 import matplotlib
@@ -16,17 +16,25 @@ from PIL import Image, ImageDraw, ImageFont
 
 from currgym.report.text import number
 
-__all__ = ["Clip", "film", "record", "side_by_side", "write_film"]
+__all__ = ["Actor", "Clip", "film", "record", "side_by_side", "write_film"]
 
-Policy = Callable[[Any], Any]
 Frame = NDArray[np.uint8]
 
-CAPTION_HEIGHT = 46
 HOLD_SECONDS = 1.5
 _GAP = 10
 _COLOURS = 96
 _DEFAULT_RATE = 30.0
 _SOLVED, _FAILED, _QUIET = "#00785A", "#B34700", "#5A5A5A"
+
+
+class Actor(Protocol):
+    """A student's behaviour: one action for each of a batch of observations."""
+
+    def act(self, observations: Any, starts: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """Return one action for each raw observation; ``starts`` is True at an episode's first."""
+
+
+Policy = Actor | Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def record(
     """Play one episode and keep at most so many frames of it, evenly over its length.
 
     Args:
-        policy: Observation -> action.
+        policy: An :class:`Actor`, or a function observation -> action.
         env: Made with ``render_mode="rgb_array"``; must end its episodes.
         task: As ``reset(options={"task": ...})`` takes it.
         seed: Of the episode.
@@ -96,7 +104,9 @@ def record(
     result, length, done = 0.0, 0, False
     info: dict[str, Any] = {}
     while not done:
-        observation, reward, terminated, truncated, info = env.step(policy(observation))
+        observation, reward, terminated, truncated, info = env.step(
+            _choose(policy, observation, length == 0)
+        )
         result += float(reward)
         length += 1
         done = bool(terminated or truncated)
@@ -117,9 +127,9 @@ def film(
     policy: Policy,
     env: gymnasium.Env[Any, Any],
     task: Any,
+    seed: int,
     path: str | Path,
     *,
-    seed: int = 0,
     max_frames: int = 200,
     fps: float = 25.0,
     title: str = "",
@@ -128,11 +138,11 @@ def film(
     """Film one episode.
 
     Args:
-        policy: Observation -> action.
+        policy: An :class:`Actor`, or a function observation -> action.
         env: Made with ``render_mode="rgb_array"``.
         task: What to attempt.
-        path: The file; ``.gif`` or ``.webp``.
         seed: Of the episode.
+        path: The file; ``.gif`` or ``.webp``.
         max_frames: At most so many.
         fps: Frames a second.
         title: Under the picture, above how it ended.
@@ -142,7 +152,7 @@ def film(
         ValueError: For another ending, or an environment that does not render to arrays.
     """
     return side_by_side(
-        policy, env, {title: task}, path, seed=seed, max_frames=max_frames, fps=fps, width=width
+        policy, env, {title: task}, seed, path, max_frames=max_frames, fps=fps, width=width
     )
 
 
@@ -150,9 +160,9 @@ def side_by_side(
     policy: Policy,
     env: gymnasium.Env[Any, Any],
     tasks: Mapping[str, Any],
+    seed: int,
     path: str | Path,
     *,
-    seed: int = 0,
     max_frames: int = 200,
     fps: float = 25.0,
     width: int = 360,
@@ -160,11 +170,11 @@ def side_by_side(
     """Film the same policy on several tasks, next to each other: an easy one and a hard one, say.
 
     Args:
-        policy: Observation -> action.
+        policy: An :class:`Actor`, or a function observation -> action.
         env: Made with ``render_mode="rgb_array"``.
         tasks: Title -> task, from left to right.
-        path: The file; ``.gif`` or ``.webp``.
         seed: Of every episode.
+        path: The file; ``.gif`` or ``.webp``.
         max_frames: Of each, at most.
         fps: Frames a second.
         width: Of each picture, pixels.
@@ -218,6 +228,18 @@ def _kind(path: str | Path) -> str:
     return suffix[1:]
 
 
+def _choose(policy: Policy, observation: Any, start: bool) -> Any:
+    act = getattr(policy, "act", None)
+    if act is None:
+        return policy(observation)  # type: ignore[operator]
+    batch = (
+        {name: np.asarray(part)[None] for name, part in observation.items()}
+        if isinstance(observation, dict)
+        else np.asarray(observation)[None]
+    )
+    return act(batch, np.array([start]))[0]
+
+
 def _frame(env: gymnasium.Env[Any, Any]) -> Frame:
     rendered: Any = env.render()
     return np.asarray(rendered, dtype=np.uint8)[..., :3].copy()
@@ -245,7 +267,8 @@ def _together(
 def _captioned(
     frame: Image.Image, title: str, clip: Clip, time: int | None, speed: float
 ) -> Image.Image:
-    whole = Image.new("RGB", (frame.width, frame.height + CAPTION_HEIGHT), "white")
+    above = 19 if title else 0
+    whole = Image.new("RGB", (frame.width, frame.height + 27 + above), "white")
     whole.paste(frame, (0, 0))
     draw = ImageDraw.Draw(whole)
     y = frame.height + 5
@@ -258,8 +281,10 @@ def _captioned(
     else:
         colour, text = _QUIET, f"step {time:,}"
         if not 0.8 < speed < 1.25:
-            text += f", {speed:.2g} times as fast"
-    draw.text((2, y + 19), _fit(text, frame.width - 4, False), fill=colour, font=_font(13, False))
+            text += f", {speed:.2g}\u00d7 speed"
+    draw.text(
+        (2, y + above), _fit(text, frame.width - 4, False), fill=colour, font=_font(13, False)
+    )
     return whole
 
 
@@ -287,4 +312,9 @@ def _palette(images: Sequence[Image.Image]) -> Image.Image:
     sheet = Image.new("RGB", (width, height * len(chosen)))
     for i, image in enumerate(chosen):
         sheet.paste(image, (0, i * height))
-    return sheet.quantize(colors=_COLOURS, method=Image.Quantize.MEDIANCUT)
+    flat = sheet.quantize(colors=_COLOURS, method=Image.Quantize.MEDIANCUT)
+    # Median cut greys white a little, which shows on a white page.
+    entries = np.array(flat.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    entries[(entries >= 248).all(axis=1)] = 255
+    flat.putpalette(entries.ravel().tolist())
+    return flat

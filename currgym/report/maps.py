@@ -21,6 +21,7 @@ PLANE_BINS = 12
 LINE_BINS = 20
 PROFILE_BINS = 10
 ELLIPSE_SDS = 2.0
+MOST_REGIONS = 400
 _REFERENCE_SAMPLE = 20_000
 
 
@@ -316,8 +317,9 @@ def teacher_model(snapshot: Snapshot, view: View) -> TeacherModel:
     """Return a teacher's snapshot in plot coordinates.
 
     Drawn are ``means`` and ``covariances`` (Gaussians in the unit cube; further columns, such as
-    ALP-GMM's learning progress, are left out of the outline), or ``low`` and ``high`` (a box), and
-    in any case the tasks it would have proposed.
+    ALP-GMM's learning progress, are left out of the outline), or ``low`` and ``high`` (a window, or
+    regions), as likely as ``chances``, ``probability`` or ``weights`` say; and in any case the
+    tasks it would have proposed.
     """
     dims = view.space.unit_dim
     preview = snapshot.preview
@@ -335,13 +337,13 @@ def teacher_model(snapshot: Snapshot, view: View) -> TeacherModel:
                 ring = _ellipse(mean[units], covariance[np.ix_(units, units)])
                 outlines.append(_to_plot(ring, view))
             strengths = (weights / max(float(weights.max()), 1e-12)).tolist()
-        box = _box(snapshot, dims)
-        if not outlines and box is not None:
-            low, high = box[0][units], box[1][units]
-            corners = np.array(
-                [low, [high[0], low[1]], high, [low[0], high[1]], low], dtype=np.float64
-            )
-            outlines, strengths = [_to_plot(corners, view)], [1.0]
+        boxes = _boxes(snapshot, dims)
+        if not outlines and boxes is not None:
+            lows, highs, weights = boxes
+            for low, high in zip(lows[:, units], highs[:, units], strict=True):
+                corners = [low, [high[0], low[1]], high, [low[0], high[1]], low]
+                outlines.append(_to_plot(np.array(corners, dtype=np.float64), view))
+            strengths = (weights / max(float(weights.max()), 1e-12)).tolist()
     return TeacherModel(snapshot.step, tuple(outlines), tuple(strengths), places)
 
 
@@ -356,22 +358,35 @@ def _gaussians(snapshot: Snapshot, dims: int) -> tuple[FloatArray, FloatArray, F
     wanted = (*means.shape, means.shape[-1])
     if means.ndim != 2 or means.shape[1] < dims or covariances.shape != wanted or not len(means):
         return None
-    for name in ("probabilities", "proportions", "weights"):
-        weights = snapshot.values.get(name)
-        if isinstance(weights, np.ndarray) and weights.shape == (len(means),):
-            break
-    else:
+    weights = _chances(snapshot, len(means))
+    if weights is None:
         # A column beyond the task's is the teacher's utility, in proportion to which it draws.
         extra = means.shape[1] > dims
         weights = np.maximum(means[:, -1], 0.0) if extra else np.ones(len(means))
     return means, covariances, weights
 
 
-def _box(snapshot: Snapshot, dims: int) -> tuple[FloatArray, FloatArray] | None:
+def _boxes(snapshot: Snapshot, dims: int) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    """Return lower and upper corners and the relative density of a window or of regions."""
     low, high = snapshot.values.get("low"), snapshot.values.get("high")
     if not isinstance(low, np.ndarray) or not isinstance(high, np.ndarray):
         return None
-    return (low, high) if low.shape == high.shape == (dims,) else None
+    low, high = np.atleast_2d(low), np.atleast_2d(high)
+    if low.shape != high.shape or low.shape[1:] != (dims,) or not 0 < len(low) <= MOST_REGIONS:
+        return None
+    weights = _chances(snapshot, len(low))
+    if weights is None:
+        return low, high, np.ones(len(low))
+    return low, high, weights / np.maximum(np.prod(high - low, axis=1), 1e-12)
+
+
+def _chances(snapshot: Snapshot, n: int) -> FloatArray | None:
+    """Return how likely each of ``n`` pieces is to be drawn from, where the snapshot says so."""
+    for name in ("chances", "probability", "weights"):
+        found = snapshot.values.get(name)
+        if isinstance(found, np.ndarray) and found.shape == (n,):
+            return np.maximum(found, 0.0)
+    return None
 
 
 def _ellipse(mean: FloatArray, covariance: FloatArray, points: int = 48) -> FloatArray:

@@ -344,8 +344,9 @@ class _Page:
         told = "Dots: tasks the teacher would have proposed at that time."
         if view.plane:
             told += (
-                f" Ellipses: its Gaussians at {ELLIPSE_SDS:g} standard deviations, fuller where it "
-                "is likelier to draw from them. Move the slider to go through the training."
+                f" Shapes: its Gaussians at {ELLIPSE_SDS:g} standard deviations, or its windows "
+                "and regions, fuller where it is likelier to draw. Move the slider to go through "
+                "the training."
             )
         return _section(
             "What the teachers had in mind",
@@ -669,7 +670,7 @@ def _key(ramp: Sequence[str], low: str, high: str, mark: float | None = None) ->
 
 def _controls(chart: Chart) -> str:
     if len(chart.states) < 2:
-        return ""
+        return _legend(chart)
     if chart.control == "slider":
         last, told = len(chart.states) - 1, _e(chart.states[chart.start].name)
         return (
@@ -682,7 +683,21 @@ def _controls(chart: Chart) -> str:
         f"{_e(s.name)}</button>"
         for i, s in enumerate(chart.states)
     )
-    return f'<div class="controls" role="group" aria-label="Measure">{buttons}</div>'
+    measure = f'<div class="controls" role="group" aria-label="Measure">{buttons}</div>'
+    return measure + _legend(chart)
+
+
+def _legend(chart: Chart) -> str:
+    """Return a legend whose entries hide and show their arm."""
+    if not chart.legend:
+        return ""
+    entries = "".join(
+        f'<button type="button" data-arm="{_e(label)}" aria-pressed="true">'
+        f'<span class="line{" dashed" if dashed else ""}" style="color:{colour}"></span>'
+        f"{_e(label)}</button>"
+        for label, colour, dashed in chart.legend
+    )
+    return f'<div class="legend" role="group" aria-label="Teachers shown">{entries}</div>'
 
 
 def _film(film: Film) -> str:

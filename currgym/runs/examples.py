@@ -108,6 +108,7 @@ class SupervisedSession:
         while (left := self.config.steps - self.steps) > 0:
             at_safe_point()
             tasks = -(-left // self.family.samples_per_task)
+            # The last batch is cut to the budget; evaluations in between cut none.
             self.student.step(self.curriculum, min(self.student.batch_size, tasks))
 
     def evaluate(self) -> list[TestRow]:

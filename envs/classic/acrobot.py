@@ -130,6 +130,7 @@ class Acrobot(ClassicEnv):
     * v0: first release.
     """
 
+    metadata = AcrobotEnv.metadata
     parameters = (
         Parameter("target_height", -1.5, 1.9, 1.0, varies=True),
         Parameter("torque", 0.2, 1.5, 1.0, varies=True, minimum=0.0),

@@ -36,7 +36,6 @@ class ClassicEnv(TaskEnv):
         super().__init__(tasks=tasks, observe_task=observe_task)
         # Any, because Gymnasium's constants carry no types.
         self.physics: Any = physics
-        self.metadata = physics.metadata
         self.render_mode = physics.render_mode
 
     def largest(self, name: str) -> float:

@@ -20,8 +20,8 @@ class CartPole(ClassicEnv):
     Gymnasium's ``CartPole-v1`` with its physical constants as task parameters. The default task is
     the original, step for step and to the bit. By default the pole gets shorter than the original's
     and gravity weaker or stronger. Both make the pole fall faster; since the push is either full
-    left or full right and lasts ``time_step``, a short pole in strong gravity cannot be held by any
-    policy (about 4 tasks in 10, measured with a linear-quadratic regulator made for each task).
+    left or full right and lasts ``time_step``, a short pole in strong gravity can hardly be held
+    (about 1 task in 10 defeats even a linear-quadratic regulator made for that very task).
 
     Source: Barto, Sutton and Anderson (1983), *Neuronlike Adaptive Elements That Can Solve
     Difficult Learning Control Problems*; ``gymnasium/envs/classic_control/cartpole.py``.
@@ -74,6 +74,7 @@ class CartPole(ClassicEnv):
     * v0: first release.
     """
 
+    metadata = CartPoleEnv.metadata
     parameters = (
         Parameter("half_length", 0.02, 0.5, 0.5, varies=True, kind="log", minimum=1e-3),
         Parameter("gravity", 2.0, 200.0, 9.8, varies=True, kind="log", minimum=1e-3),

@@ -89,7 +89,7 @@ class MountainCarContinuous(ClassicEnv):
     | `power`          | 0.0001 to 0.003 | 0.0015  | 1/step | yes    | weaker is harder        |
     | `goal_position`  | -0.4 to 0.55    | 0.45    |        | yes    | farther is harder       |
     | `gravity`        | 0.001 to 0.005  | 0.0025  | 1/step | no     | stronger is harder      |
-    | `goal_velocity`  | 0 to 0.05       | 0       | 1/step | no     | faster is harder        |
+    | `goal_velocity`  | 0 to 0.07       | 0       | 1/step | no     | faster is harder        |
     | `max_speed`      | 0.03 to 0.07    | 0.07    | 1/step | no     | slower is harder        |
     | `start_position` | -0.9 to -0.3    | -0.5    |        | no     | off the floor is easier |
     | `start_spread`   | 0 to 0.2        | 0.1     |        | no     | mixed                   |
@@ -107,11 +107,12 @@ class MountainCarContinuous(ClassicEnv):
     * v0: first release.
     """
 
+    metadata = Continuous_MountainCarEnv.metadata
     parameters = (
         Parameter("power", 0.0001, 0.003, 0.0015, varies=True, kind="log", minimum=1e-6),
         Parameter("goal_position", -0.4, 0.55, 0.45, varies=True, minimum=-1.2, maximum=0.6),
         Parameter("gravity", 0.001, 0.005, 0.0025, minimum=0.0),
-        Parameter("goal_velocity", 0.0, 0.05, 0.0),
+        Parameter("goal_velocity", 0.0, 0.07, 0.0),
         Parameter("max_speed", 0.03, 0.07, 0.07, minimum=1e-3),
         Parameter("start_position", -0.9, -0.3, -0.5, minimum=-1.2, maximum=0.6),
         Parameter("start_spread", 0.0, 0.2, 0.1, minimum=0.0),

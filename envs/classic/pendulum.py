@@ -79,6 +79,7 @@ class Pendulum(ClassicEnv):
     * v0: first release.
     """
 
+    metadata = PendulumEnv.metadata
     parameters = (
         Parameter("gravity", 2.0, 20.0, 10.0, varies=True, minimum=0.0),
         Parameter("max_torque", 0.25, 2.0, 2.0, varies=True, minimum=1e-3),

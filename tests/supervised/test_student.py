@@ -16,6 +16,7 @@ from currgym import Curriculum, Outcomes, Proposals, make_teacher
 from currgym.states import load_state, save_state
 from currgym.students.supervised import SupervisedStudent
 from currgym.supervised import Digits, Family, Regression
+from currgym.supervised.networks import Dropout
 from currgym.teaching import Teacher, teachers
 
 TEACHERS = [name for name in ("random", "easy-to-hard", "cyclical", "alp-gmm") if name in teachers]
@@ -114,6 +115,16 @@ def test_one_update_by_hand(digits: Digits) -> None:
     assert outcomes.successes is not None
     assert (outcomes.successes == right).all()
     assert outcomes.lengths.tolist() == [1, 1, 1]
+
+
+def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
+    layer = Dropout(0.25, torch.Generator().manual_seed(0))
+    ones = torch.ones(200, 500)
+    dropped = layer(ones)
+    assert set(dropped.unique().tolist()) == {0.0, float(torch.tensor(1.0) / 0.75)}
+    assert abs(float((dropped == 0).float().mean()) - 0.25) < 0.01
+    assert abs(float(dropped.mean()) - 1.0) < 0.01
+    assert torch.equal(layer.eval()(ones), ones)
 
 
 def test_weights_of_one_change_nothing(digits: Digits) -> None:

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from currgym import BoxTasks, Outcomes, make_teacher
+from currgym.outcomes import Outcomes
 from currgym.states import load_state, save_state
-from currgym.students import CubeStudent, teach
+from currgym.students.simulated import CubeStudent, teach
+from currgym.tasks import BoxTasks
 from currgym.teachers._mixtures import Mixture
 from currgym.teachers.alp_gmm import ALPGMM, History
+from currgym.teaching import make_teacher
 
 FloatArray = NDArray[np.float64]
 SQUARE = BoxTasks([0, 0], [1, 1])
@@ -282,7 +284,7 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
 
 def test_teaches_the_toy_better_than_chance() -> None:
     finals = {
-        name: [teach(CubeStudent(cubes=6), name, 5000, seed=1000 + i).final for i in range(2)]
+        name: [teach(CubeStudent(cubes=4), name, 1500, seed=1000 + i).final for i in range(2)]
         for name in ("alp-gmm", "random")
     }
     assert min(finals["alp-gmm"]) > 1.3 * max(finals["random"])

@@ -1,0 +1,221 @@
+"""Reinforcement-learning runs: the ledger, probes, exact resume of each algorithm, the log."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.envs.classic_control.acrobot import AcrobotEnv
+
+from currgym.runs import Interrupted, Run, RunConfig, explain, load_policy, rebuild_teacher
+from currgym.runs.checkpoints import Checkpoints
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules.get(name) or importlib.util.module_from_spec(spec)
+    if name not in sys.modules:
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+killing = load("killing")
+load("probing_teacher")
+
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {"env": "CartPole-v0", "student_parameters": {"n_steps": 64, "batch_size": 64}},
+    "sac": {
+        "env": "Pendulum-v0",
+        "student_parameters": {
+            "learning_starts": 100, "batch_size": 16, "net_arch": [8, 8], "buffer_size": 300,
+            "train_freq": 4, "gradient_steps": 2,
+        },
+    },
+    "td3": {
+        "env": "Pendulum-v0",
+        "student_parameters": {
+            "learning_starts": 100, "batch_size": 16, "net_arch": [8, 8], "action_noise": 0.1,
+        },
+    },
+    "dqn": {
+        "env": "CartPole-v0",
+        "student_parameters": {"learning_starts": 100, "batch_size": 16, "net_arch": [8, 8]},
+    },
+    "a2c": {"env": "CartPole-v0", "student_parameters": {}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Run]:
+    def create(student: str, name: str = "run", **changes: Any) -> Run:
+        """A run so small that its student learns nothing."""
+        settings: dict[str, Any] = {
+            "teacher": "alp-gmm", "student": student, "steps": 768, "num_envs": 2,
+            "teacher_parameters": {"fit_period": 12}, "test_tasks": 2, "test_seeds": 1,
+            "evaluate_every": 384, "checkpoint_every": 0.2, **SMALL[student], **changes,
+        }  # fmt: skip
+        if settings["teacher"] != "alp-gmm":
+            settings["teacher_parameters"] = {}
+        return Run.create(RunConfig(**settings), tmp_path / name)
+
+    return create
+
+
+def stop_at(run: Run, step: int) -> None:
+    def watch(running: Run) -> None:
+        if running.steps >= step:
+            running.stopping = True
+
+    with pytest.raises(Interrupted):
+        run.train(watch)
+
+
+@pytest.mark.parametrize("student", ["ppo", "sac", "td3", "dqn"])
+@pytest.mark.parametrize("normalize", ["none", "both"])
+def test_stopped_and_resumed_equals_uninterrupted(
+    make: Callable[..., Run], student: str, normalize: str
+) -> None:
+    parameters = {**SMALL[student]["student_parameters"], "normalize": normalize}
+    whole = make(student, "whole", checkpoint_every=1e9, student_parameters=parameters)
+    whole.train()
+    parted = make(student, "parted", student_parameters=parameters)
+    stop_at(parted, 300)
+    again = Run.open(parted.folder)
+    stop_at(again, 420)
+    last = Run.open(parted.folder)
+    last.train()
+    assert not last.notes
+    killing.assert_same_run(whole.folder, parted.folder)
+
+
+def test_replay_buffer_is_kept_in_pieces_and_pruned(make: Callable[..., Run]) -> None:
+    run = make("sac")
+    run.train()
+    newest, problems = Checkpoints(run.folder).newest()
+    assert newest is not None
+    assert not problems
+    there = {path.name for path in (run.folder / "replay").iterdir()}
+    assert set(newest.pieces) <= there
+    # 384 rows were written to a buffer of 150 (300 over two environments): old pieces are gone.
+    first = min(int(name.split("-")[0]) for name in there)
+    assert first > 200
+
+
+def test_student_without_exact_resume_says_so(make: Callable[..., Run]) -> None:
+    run = make("a2c")
+    stop_at(run, 300)
+    again = Run.open(run.folder)
+    again.train()
+    assert any("not exact" in note for note in again.notes)
+
+
+class Counter:
+    """Counts every env.step call in the process from outside."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls = 0
+        original = AcrobotEnv.step
+
+        def counted(env: Any, action: Any) -> Any:
+            self.calls += 1
+            return original(env, action)
+
+        monkeypatch.setattr(AcrobotEnv, "step", counted)
+
+
+@pytest.mark.parametrize("teacher", ["alp-gmm", "test-scout"])
+def test_ledger_equals_an_outside_counter(
+    make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, teacher: str
+) -> None:
+    counter = Counter(monkeypatch)
+    run = make("ppo", teacher=teacher, env="Acrobot-v0", steps=1280)
+    ledger = run.train()["ledger"]
+    spent = sum(
+        ledger[name] for name in ("steps", "probe_steps", "cancelled_steps", "evaluation_steps")
+    )
+    assert counter.calls == spent
+    assert ledger["steps"] == 1280
+    assert (ledger["probes"] > 0) == (teacher == "test-scout")
+
+
+def test_probes_reach_the_teacher_and_no_gradient(make: Callable[..., Run]) -> None:
+    run = make("ppo", teacher="test-scout", checkpoint_every=1e9)
+    summary = run.train()
+    with (run.folder / "probes.csv").open() as file:
+        probes = list(csv.DictReader(file))
+    assert len(probes) == summary["ledger"]["probes"] > 0
+    assert summary["ledger"]["steps"] == 768
+    parted = make("ppo", "parted", teacher="test-scout")
+    stop_at(parted, 384)
+    Run.open(parted.folder).train()
+    killing.assert_same_run(run.folder, parted.folder)
+
+
+@pytest.mark.parametrize("teacher", ["alp-gmm", "test-scout", "uniform-steps", "window"])
+def test_log_rebuilds_the_teacher(make: Callable[..., Run], teacher: str) -> None:
+    run = make("ppo", teacher=teacher)
+    run.train()
+    newest, _ = Checkpoints(run.folder).newest()
+    assert newest is not None
+    saved = newest.state()["session"]["environments"]["curriculum"]["teacher"]
+    rebuilt = rebuild_teacher(run.folder).state_dict()
+    assert killing.first_difference(rebuilt, saved) is None
+
+
+def test_why_proposes_the_very_task(make: Callable[..., Run]) -> None:
+    run = make("ppo")
+    run.train()
+    with (run.folder / "episodes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    chosen = rows[len(rows) // 2]
+    found = explain(run.folder, int(chosen["episode"]))
+    teacher = rebuild_teacher(run.folder, before_ticket=found.ticket)
+    proposed = [teacher.sample(1)[0] for _ in range(1)][0]
+    tickets_before = teacher.proposed - 1
+    if tickets_before == found.ticket:  # the first of its call
+        assert proposed.tolist() == [float(chosen["task.half_length"]), float(chosen["task.gravity"])]
+
+
+def test_policy_of_a_finished_run_acts(make: Callable[..., Run]) -> None:
+    run = make("ppo")
+    run.train()
+    policy = load_policy(run.folder)
+    observations = np.zeros((3, 4), dtype=np.float32)
+    first, second = policy.act(observations), policy.act(observations)
+    assert first.shape == (3,)
+    assert (first == second).all()
+
+
+def test_fork_under_another_teacher(make: Callable[..., Run], tmp_path: Path) -> None:
+    for student in ("ppo", "sac"):
+        run = make(student, student)
+        stop_at(run, 384)
+        step = max(int(f.name) for f in (run.folder / "checkpoints").iterdir())
+        fork = run.fork(step, tmp_path / f"{student}-fork", "random")
+        summary = fork.train()
+        assert summary["ledger"]["steps"] == 768 - step
+        document = json.loads((fork.folder / "config.json").read_text())
+        assert document["teacher"]["name"] == "random"
+
+
+def test_observing_the_task_is_part_of_the_run(make: Callable[..., Run]) -> None:
+    run = make("ppo", env_parameters={"observe_task": True})
+    run.train()
+    document = json.loads((run.folder / "config.json").read_text())
+    assert document["env"]["kwargs"] == {"observe_task": True}
+
+
+def test_environment_without_tasks_is_refused(make: Callable[..., Run]) -> None:
+    run = make("ppo", env="CartPole-v1")
+    with pytest.raises(ValueError, match="ParameterizedEnv"):
+        run.train()
