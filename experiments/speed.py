@@ -4,7 +4,8 @@
     python experiments/speed.py --only layer     # one of the measurements below
 
 Every comparison alternates its two sides in one process, many times over, and reports the median of
-the differences (or ratios), so that a busy machine disturbs both sides alike. Results go to
+the differences (or ratios), so that a busy machine disturbs both sides alike; times are the process's own (one thread), which are wall-clock times on an
+idle machine. Results go to
 ``experiments/results/speed.json``, one entry a measurement.
 """
 
@@ -25,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import gymnasium
 import numpy as np
 from gymnasium.vector import SyncVectorEnv
+from numpy.typing import NDArray
 
 import currgym
 
@@ -121,7 +123,138 @@ def walker(quick: bool) -> Result:
     }
 
 
-MEASUREMENTS: dict[str, Callable[[bool], Result]] = {"layer": layer, "walker": walker}
+class Diary(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Writes down what every episode was: (task, seed)."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], pages: list[Any]) -> None:
+        super().__init__(env)
+        self.pages = pages
+
+    def reset(self, **kwargs: Any) -> Any:
+        """Note the queued episode, then begin it."""
+        self.pages.append(self.get_wrapper_attr("queued"))
+        return self.env.reset(**kwargs)
+
+
+class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Plays the episodes of a diary, with no curriculum anywhere."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], pages: list[Any]) -> None:
+        super().__init__(env)
+        self.pages = iter(pages)
+
+    def reset(self, **kwargs: Any) -> Any:
+        """Begin the next episode of the diary."""
+        task, seed = next(self.pages)
+        return self.env.reset(seed=seed, options={"task": task})
+
+
+def share(quick: bool) -> Result:
+    """Share of the curriculum layer in a PPO run: StumpTracks, 16 environments, ALP-GMM.
+
+    Two ways. The layer's own clock: time inside ``venv.step`` and ``venv.reset`` minus the time the
+    bare vector environment takes in there. And a twin without the layer: SB3's own ``DummyVecEnv``
+    whose environments play the very same episodes from a list, so that both runs end with the same
+    weights, to the bit, and differ in the layer alone.
+    """
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+    num_envs, rollout = 16, 512
+    steps, repeats = (1 if quick else 8) * num_envs * rollout, 1 if quick else 5
+    torch.set_num_threads(1)
+
+    def train(venv: VecEnv) -> tuple[float, NDArray[Any]]:
+        model = PPO("MlpPolicy", venv, n_steps=rollout, batch_size=256, seed=0, device="cpu")
+        start = time.process_time()
+        model.learn(steps)
+        taken = time.process_time() - start
+        return taken, torch.cat([p.detach().reshape(-1) for p in model.policy.parameters()]).numpy()
+
+    def make(wrapper: Any, pages: list[Any]) -> Callable[[], Any]:
+        return lambda: wrapper(gymnasium.make("currgym/StumpTracks-v0"), pages)
+
+    shares, differences, rates = [], [], []
+    for _ in range(repeats):
+        diaries: list[list[Any]] = [[] for _ in range(num_envs)]
+        vec = SyncVectorEnv([make(Diary, pages) for pages in diaries])
+        venv = currgym.sb3.wrap(vec, "alp-gmm", seed=0)
+        outside = Stopwatch(venv, "step_wait", "reset")
+        inside = Stopwatch(venv.core.env, "step", "reset")
+        taught, weights = train(venv)
+        shares.append(100 * (outside.seconds - inside.seconds) / taught)
+        rates.append(steps / taught)
+        episodes = venv.ledger.attempts
+        plain, same = train(DummyVecEnv([make(Replay, pages) for pages in diaries]))
+        if not np.array_equal(weights, same):
+            raise RuntimeError("the twin without the layer did not make the same run")
+        differences.append(100 * (taught - plain) / taught)
+    return {
+        "what": "share of the curriculum layer in PPO on currgym/StumpTracks-v0, "
+        f"{num_envs} environments, alp-gmm",
+        "unit": "per cent of the run's time (the layer's own clock)",
+        **spread(shares),
+        "bar": "at most 3",
+        "passed": bool(np.median(shares) <= 3),
+        "against_a_twin_without_the_layer": spread(differences),
+        "ppo_frames_per_second": spread(rates),
+        "episodes": episodes,
+        "steps_a_repeat": steps,
+        "repeats": repeats,
+    }
+
+
+class Stopwatch:
+    """Adds up the time spent in some methods of an object."""
+
+    def __init__(self, owner: Any, *names: str) -> None:
+        self.seconds = 0.0
+        for name in names:
+            setattr(owner, name, self._timed(getattr(owner, name)))
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.process_time()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self.seconds += time.process_time() - start
+
+        return timed
+
+
+def ppo(quick: bool) -> Result:
+    """Frames a second of PPO, updates included: CartPole, natively vectorised."""
+    import torch
+    from stable_baselines3 import PPO
+
+    num_envs, repeats = 8, 1 if quick else 5
+    steps = (1 if quick else 3) * num_envs * 2048
+    torch.set_num_threads(1)
+    rates = []
+    for _ in range(repeats):
+        vec = gymnasium.make_vec("currgym/CartPole-v0", num_envs=num_envs)
+        venv = currgym.sb3.wrap(vec, "alp-gmm", seed=0)
+        model = PPO("MlpPolicy", venv, seed=0, device="cpu")
+        start = time.process_time()
+        model.learn(steps)
+        rates.append(steps / (time.process_time() - start))
+    return {
+        "what": f"PPO with SB3's defaults on currgym/CartPole-v0, {num_envs} environments, alp-gmm",
+        "unit": "frames a second, updates included",
+        **spread(rates),
+        "steps_a_repeat": steps,
+        "repeats": repeats,
+    }
+
+
+MEASUREMENTS: dict[str, Callable[[bool], Result]] = {
+    "layer": layer,
+    "share": share,
+    "walker": walker,
+    "ppo": ppo,
+}
 
 
 def machine() -> Result:

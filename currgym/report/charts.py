@@ -410,7 +410,8 @@ def _task_axis(
 ) -> Spec:
     spec: Spec = {**_BOXED, "range": _extent(axis, None), "nticks": 5, "showticklabels": labels}
     if axis.log:
-        spec |= {"type": "log", "dtick": 1}
+        spec |= {"type": "log", "tickvals": axis.log_ticks}
+        spec |= {"ticktext": [f"{value:g}" for value in axis.log_ticks]}
     if axis.ticks:
         spec |= {"tickvals": [p for p, _ in axis.ticks]}
         spec |= {"ticktext": [html.escape(t) for _, t in axis.ticks]}

@@ -509,7 +509,7 @@ def _load_single(folder: Path) -> Study:
         teacher=name,
         preset=teacher.get("preset"),
         parameters=teacher.get("parameters") or {},
-        privileges=tuple(sorted(teacher.get("privileges") or ())),
+        privileges=_privileges(run),
         reference=False,
         runs=(run,),
     )
@@ -536,13 +536,22 @@ def _arm(folder: Path, plan: Mapping[str, Any], places: Sequence[str]) -> Arm:
         label=str(plan["label"]),
         teacher=str(plan.get("teacher") or told.get("name") or plan["label"]),
         preset=plan.get("preset") or told.get("preset"),
-        parameters=plan.get("parameters") or {},
+        parameters={
+            **(plan.get("parameters") or {}),
+            **({"of": plan["of"]} if plan.get("of") else {}),
+        },
         # What a run found out comes first: some privileges depend on parameters.
-        privileges=tuple(sorted(told.get("privileges") or plan.get("privileges") or ())),
+        privileges=(_privileges(runs[0]) if runs else ())
+        or tuple(sorted(plan.get("privileges") or ())),
         reference=bool(plan.get("reference")),
         runs=runs,
         missing=len(places) - len(there),
     )
+
+
+def _privileges(run: Run) -> tuple[str, ...]:
+    told = run.config.get("teacher") or {}
+    return tuple(sorted(run.config.get("privileges") or told.get("privileges") or ()))
 
 
 def _run(folder: Path) -> Run:

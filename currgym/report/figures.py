@@ -466,7 +466,7 @@ def _dress(ax: Axes, axis: Axis, which: str) -> None:
     if axis.ticks:
         target.set_ticks([p for p, _ in axis.ticks], [t for _, t in axis.ticks])
     elif axis.log:
-        target.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        target.set_ticks(axis.log_ticks, [f"{value:g}" for value in axis.log_ticks])
         target.set_minor_locator(NullLocator())
         target.set_minor_formatter(NullFormatter())
     else:

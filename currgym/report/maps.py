@@ -56,6 +56,15 @@ class Axis:
         """The label without its explanation in brackets."""
         return self.label.split(" (")[0]
 
+    @property
+    def log_ticks(self) -> list[float]:
+        """Round values along a logarithmic axis: decades, and 2s and 5s on a short one."""
+        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        steps = (1, 2, 5) if math.log10(self.high / self.low) <= 1.6 else (1,)
+        values = [step * 10.0**power for power in decades for step in steps]
+        slack = 1.0 + 1e-9
+        return [v for v in values if self.low / slack <= v <= self.high * slack]
+
     def from_unit(self, unit: FloatArray) -> FloatArray:
         """Return plot coordinates of positions in the unit cube."""
         if self.log:

@@ -58,6 +58,14 @@ _COUNTS = {
     "scoring_passes": "scoring passes",
     "teacher_trainings": "models trained for the teacher",
 }
+_OPTIONS = {
+    "test_set": None,
+    "test_tasks": None,
+    "test_seeds": 3,
+    "evaluate_every": None,
+    "threads": 1,
+}
+"""Options of a run and their defaults, for the command that repeats it."""
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -525,9 +533,9 @@ def _notices(study: Study) -> list[str]:
             f"another story; a verdict {kind} needs at least {need} seeds a teacher."
         )
     elif seeds < need:
-        have = "one finished seed" if seeds == 1 else f"{seeds or 'no'} finished seeds"
+        have = "is one finished seed" if seeds == 1 else f"are {seeds or 'no'} finished seeds"
         told.append(
-            f"<strong>An illustration, no verdict.</strong> There are {have} a teacher, and a "
+            f"<strong>An illustration, no verdict.</strong> There {have} a teacher, and a "
             f"verdict {kind} needs at least {need}, and a plan written before the runs. What "
             "differs here may be chance."
         )
@@ -566,21 +574,24 @@ def _findings(study: Study) -> str:
     if level is None:
         return ""
     what = metric.label.removesuffix(" (%)")
-    value, ends = level_text(level, metric)
-    lines = [f"<strong>{_e(base.label)}</strong>: {what} {value} {ends}."]
+    lines = [f"<strong>{_e(base.label)}</strong>: {what} {_pair(level_text(level, metric))}."]
     for arm in study.arms:
         difference, level = study.difference(arm, metric), study.end(arm, metric)
         if difference is None or level is None:
             continue
-        value, ends = level_text(level, metric)
-        gap, gap_ends = difference_text(difference, metric)
         points = " points" if metric.name == "mastered" else ""
-        text = f"<strong>{_e(arm.label)}</strong>: {what} {value} {ends}"
-        text += f", {gap}{points} {gap_ends} from {_e(base.label)}"
+        gap, ends = difference_text(difference, metric)
+        text = f"<strong>{_e(arm.label)}</strong>: {what} {_pair(level_text(level, metric))}"
+        text += f", {_pair((gap + points, ends))} from {_e(base.label)}"
         if difference.known and difference.low <= 0.0 <= difference.high:
             text += "; the interval includes no difference"
         lines.append(f"{text}.")
     return f'<ul class="findings">{"".join(f"<li>{line}</li>" for line in lines)}</ul>'
+
+
+def _pair(texts: tuple[str, str]) -> str:
+    """Return a value with its interval, which must not be torn apart at a line's end."""
+    return "&nbsp;".join(text.replace(", ", ",&nbsp;") for text in texts if text)
 
 
 def _groups(arms: Sequence[Arm]) -> list[tuple[tuple[str, ...], list[Arm]]]:
@@ -785,8 +796,15 @@ def _command(study: Study) -> str:
         words += ["--seed", str(study.seeds[0])]
     else:
         words += ["--seeds", str(len(study.seeds))]
-    if config.get("num_envs"):
+        words += ["--first-seed", str(study.seeds[0])] if study.seeds[0] else []
+    if config.get("num_envs") and study.kind != "supervised":
         words += ["--num-envs", str(config["num_envs"])]
+    asked = config.get("request") or {}
+    for name, default in _OPTIONS.items():
+        if asked.get(name, default) != default:
+            words += [f"--{name.replace('_', '-')}", str(asked[name])]
+    for module in asked.get("modules") or ():
+        words += ["--import", str(module)]
     changes = {
         "teacher": study.arms[0].parameters if study.single else {},
         "student": (config.get("student") or {}).get("parameters") or {},

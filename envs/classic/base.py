@@ -36,6 +36,7 @@ class ClassicEnv(TaskEnv):
         super().__init__(tasks=tasks, observe_task=observe_task)
         # Any, because Gymnasium's constants carry no types.
         self.physics: Any = physics
+        self._continuous = isinstance(physics.action_space, gymnasium.spaces.Box)
         self.render_mode = physics.render_mode
 
     def largest(self, name: str) -> float:
@@ -60,6 +61,9 @@ class ClassicEnv(TaskEnv):
         return observation, info
 
     def _advance(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self._continuous:
+            # A float64 action would raise the precision of the physics, of some steps and not others.
+            action = np.asarray(action, dtype=np.float32)
         observation, reward, terminated, truncated, info = self.physics.step(action)
         return observation, reward, terminated, truncated, info
 

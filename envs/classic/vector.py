@@ -27,7 +27,6 @@ __all__ = ["CartPoleVector", "MountainCarContinuousVector", "PendulumVector"]
 
 MIXED: np.dtype[Any] = np.asarray(np.float32(1.0) * 1.0).dtype
 """Type of a float32 scalar times a Python float: float32, or float64 before NumPy 2."""
-MIXED_IS_NARROW = MIXED.itemsize == 4
 
 TWO = repeat(2.0)
 
@@ -59,12 +58,11 @@ class _ClassicVector(NativeTaskVectorEnv):
     def _place(self, values: dict[str, float], state: FloatArray) -> None:
         self._single.place(values, state)
 
-    def _column(self, actions: NDArray[Any]) -> NDArray[Any]:
-        """Return one continuous action each, in the precision in which they came."""
+    def _column(self, actions: NDArray[Any]) -> NDArray[np.float32]:
+        """Return one continuous action each."""
         if actions.shape != (self.num_envs, 1):
             raise ValueError(f"actions must have shape ({self.num_envs}, 1), got {actions.shape}")
-        column: NDArray[Any] = actions[:, 0]
-        return column if column.dtype == np.float32 else column.astype(np.float64)
+        return actions[:, 0].astype(np.float32)
 
 
 class CartPoleVector(_ClassicVector):
@@ -144,15 +142,14 @@ class PendulumVector(_ClassicVector):
         torque = self._column(actions)
         pull, gain, max_torque, max_speed, dt = self._constants
         theta, speed = self._state
-        bound = max_torque.astype(torque.dtype)
+        bound = max_torque.astype(np.float32)
         torque = np.minimum(np.maximum(torque, -bound), bound)
         angle = ((theta + np.pi) % (2 * np.pi)) - np.pi
         # Element by element, where an array would not take pow or not the scalars' precision.
         costs = np.array(list(map(math.pow, angle.tolist(), TWO)))
         costs += 0.1 * np.array(list(map(math.pow, speed.tolist(), TWO)))
         costs += [0.001 * (u**2) for u in torque]
-        push = torque.astype(MIXED) if torque.dtype == np.float32 else torque
-        speed = speed + (pull * np.sin(theta) + gain.astype(push.dtype) * push) * dt
+        speed = speed + (pull * np.sin(theta) + gain.astype(MIXED) * torque) * dt
         speed = np.minimum(np.maximum(speed, -max_speed), max_speed)
         self._state[0] += speed * dt
         self._state[1] = speed
@@ -202,25 +199,21 @@ class MountainCarContinuousVector(_ClassicVector):
     def _advance(self, actions: NDArray[Any]) -> tuple[FloatArray, BoolArray]:
         action = self._column(actions)
         inside = np.abs(action) <= 1.0
-        wide = self._fresh
         angle = 3 * self._state[0]
         if self._any_fresh:
             self._narrow = tuple(c.astype(MIXED) for c in self._constants)
-            angle = np.where(wide, 3 * self._start[0], angle)
-        if action.dtype == np.float64:
-            # A clipped action is a Python number and does not raise the precision, others do.
-            wide = wide | inside
+            angle = np.where(self._fresh, 3 * self._start[0], angle)
         weight = self._constants[0] * np.array(list(map(math.cos, angle.tolist())))
         moved, reached = self._move(self._state, action, inside, weight, self._narrow)
-        if MIXED_IS_NARROW and np.count_nonzero(wide):
-            state = np.where(self._fresh, self._start, self._state)
-            exact, reached_exactly = self._move(state, action, inside, weight, self._constants)
-            moved = np.where(wide, exact.astype(MIXED), moved)
-            reached = np.where(wide, reached_exactly, reached)
-        self._state = moved.astype(np.float32, copy=False).astype(MIXED, copy=False)
         if self._any_fresh:
+            exact, reached_exactly = self._move(
+                self._start, action, inside, weight, self._constants
+            )
+            moved = np.where(self._fresh, exact, moved)
+            reached = np.where(self._fresh, reached_exactly, reached)
             self._fresh = np.zeros(self.num_envs, dtype=np.bool_)
             self._any_fresh = False
+        self._state = moved.astype(np.float32, copy=False).astype(MIXED, copy=False)
         costs = 0.1 * np.array(list(map(math.pow, action.tolist(), TWO)))
         rewards = 0.0 - costs
         if np.count_nonzero(reached):
@@ -230,18 +223,16 @@ class MountainCarContinuousVector(_ClassicVector):
     def _move(
         self,
         state: NDArray[Any],
-        action: NDArray[Any],
+        action: NDArray[np.float32],
         inside: BoolArray,
         weight: FloatArray,
         constants: tuple[NDArray[Any], ...],
     ) -> tuple[NDArray[Any], BoolArray]:
         """Return the new states and the arrivals, computed in the precision of ``state``."""
         _, _, goal_position, goal_velocity, max_speed = constants
-        if action.dtype == np.float32:
-            slope = action * self._narrow[1] - weight.astype(MIXED)
-        else:
-            slope = action * self._constants[1] - weight
+        slope = action * self._narrow[1] - weight.astype(MIXED)
         if np.count_nonzero(inside) < self.num_envs:
+            # The clipped action is a Python number, with which the scalars keep full precision.
             slope = np.where(inside, slope, np.sign(action) * self._constants[1] - weight)
         position, velocity = moved = np.empty_like(state)
         np.add(state[1], slope.astype(state.dtype, copy=False), out=velocity)

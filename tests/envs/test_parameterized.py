@@ -52,11 +52,11 @@ def make(time_limit: bool = False, **kwargs: Any) -> ParameterizedEnv:
     return ParameterizedEnv(env, SPACE, apply, **{"mastery": 0.0, **kwargs})
 
 
-def episode(env: Any, **reset: Any) -> tuple[list[float], dict[str, Any]]:
+def episode(env: Any, action: Any = 1, **reset: Any) -> tuple[list[float], dict[str, Any]]:
     observation, _ = env.reset(**reset)
     seen, info, over = [*observation], {}, False
     while not over:
-        observation, reward, terminated, truncated, info = env.step(1)
+        observation, reward, terminated, truncated, info = env.step(action)
         seen += [*observation, reward]
         over = terminated or truncated
     return seen, info
@@ -181,12 +181,13 @@ def test_numbered_tasks() -> None:
 
 
 def test_apply_may_return_another_environment() -> None:
-    kept = [Corridor(), Corridor()]
+    kept: list[Corridor] = [Corridor(), Corridor()]
     for goal, one in enumerate(kept):
         one.goal = 1 + goal
 
     def swap(env: gymnasium.Env[Any, Any], task: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-        return kept[task["task"]]
+        index: int = task["task"]
+        return kept[index]
 
     env = ParameterizedEnv(Corridor(), DiscreteTasks(2), swap)
     for task in (1, 0, 1):
@@ -225,9 +226,10 @@ def test_on_top_of_make_and_gymnasiums_checker() -> None:
 
     space = BoxTasks([1], [20], names=["gravity"])
     env = ParameterizedEnv(gymnasium.make("Pendulum-v1"), space, heavier, mastery=-300)
-    a, b = (episode(env, seed=0, options={"task": [g]})[0] for g in (2, 10))
+    push = np.ones(1, dtype=np.float32)
+    a, b = (episode(env, push, seed=0, options={"task": [g]})[0] for g in (2, 10))
     assert a != b
-    assert b == episode(gymnasium.make("Pendulum-v1"), seed=0)[0]
+    assert b == episode(gymnasium.make("Pendulum-v1"), push, seed=0)[0]
     check_env(make(), skip_render_check=True)
 
 

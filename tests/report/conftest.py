@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,28 +239,32 @@ def spaces() -> dict[str, TaskSpace]:
     return {"plane": PLANE, "line": LINE, "many": MANY, "examples": EXAMPLES}
 
 
+# Chromium takes commands on descriptor 3 and answers on 4.
+CONNECT = """
+import os, sys
+ends = [os.dup(int(end)) for end in sys.argv[1:3]]
+ends = [os.dup(end) if end in (3, 4) else end for end in ends]
+for number, end in zip((3, 4), ends):
+    os.dup2(end, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 class Browser:
     """Headless Chromium, driven over a pipe in its DevTools protocol; loads files only."""
 
     def __init__(self, program: str, folder: Path) -> None:
         commands, self._out = os.pipe()
         self._in, answers = os.pipe()
-
-        def connect() -> None:
-            # The protocol's descriptors are 3 and 4; copies first, as either may be in the way.
-            high = [os.dup(d) for d in (commands, answers)]
-            for target, source in zip((3, 4), high, strict=True):
-                os.dup2(source, target)
-
         self._process = subprocess.Popen(
             [
-                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-                "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe",
+                sys.executable, "-c", CONNECT, str(commands), str(answers), program, "--headless",
+                "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                "--disable-dev-shm-usage", "--remote-debugging-pipe",
                 f"--user-data-dir={folder}", "about:blank",
             ],
-            preexec_fn=connect, pass_fds=(3, 4), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            pass_fds=(commands, answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(commands)
         os.close(answers)

@@ -33,7 +33,7 @@ killing = load("killing")
 load("probing_teacher")
 
 SMALL: dict[str, dict[str, Any]] = {
-    "ppo": {"env": "CartPole-v0", "student_parameters": {"n_steps": 64, "batch_size": 64}},
+    "ppo": {"env": "CartPole-v0", "student_parameters": {"n_steps": 32, "batch_size": 32}},
     "sac": {
         "env": "Pendulum-v0",
         "student_parameters": {
