@@ -10,9 +10,24 @@ is loaded where it is first used.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from currgym.envs import register_environments
+
+if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
+    from currgym.curriculum import Curriculum as Curriculum
+    from currgym.curriculum import Tickets as Tickets
+    from currgym.envs.parameterized import ParameterizedEnv as ParameterizedEnv
+    from currgym.outcomes import Outcomes as Outcomes
+    from currgym.tasks import BoxTasks as BoxTasks
+    from currgym.tasks import DiscreteTasks as DiscreteTasks
+    from currgym.tasks import TaskSpace as TaskSpace
+    from currgym.teaching import Proposals as Proposals
+    from currgym.teaching import Teacher as Teacher
+    from currgym.teaching import make_teacher as make_teacher
+    from currgym.teaching import register as register
+    from currgym.vector import CurriculumVectorEnv as CurriculumVectorEnv
+    from currgym.vector import task_space as task_space
 
 __version__ = "0.1.0"
 

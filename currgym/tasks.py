@@ -213,12 +213,17 @@ class BoxTasks(TaskSpace):
         )[live]
         self._log = np.array([k == "log" for k in self.kinds], dtype=bool)[live]
         self._any_whole, self._any_log = bool(self._whole.any()), bool(self._log.any())
+        self._all_log = self._any_log and bool(self._log.all())
         low, high = self.low[live], self.high[live]
         self._low_live, self._high_live = low, high
         self._start = np.where(self._log, np.log(np.where(self._log, low, 1.0)), low)
         end = np.where(self._log, np.log(np.where(self._log, high, 1.0)), high)
         # A whole-number dimension owns one slice more than its width, so that each value has one.
         self._width = np.where(self._whole, end - self._start + 1.0, end - self._start)
+        # Whether rounding misses a bound from the inside; the ends of the cube are the bounds.
+        self._misses_ends = False
+        ends = self._live_from_unit(np.repeat([[0.0], [1.0]], len(low), axis=1))
+        self._misses_ends = not np.array_equal(ends, [low, high])
         for array in (self.low, self.high):
             array.setflags(write=False)
 
@@ -333,12 +338,17 @@ class BoxTasks(TaskSpace):
         point[0, column] = unit
         return float(self._live_from_unit(point)[0, column])
 
-    def _live_from_unit(self, unit: FloatArray) -> FloatArray:
+    def _live_from_unit(self, unit: FloatArray, interior: bool = False) -> FloatArray:
         values = self._start + unit * self._width
-        if self._any_log:
+        if self._all_log:
+            values = np.exp(values)
+        elif self._any_log:
             values = np.where(self._log, np.exp(np.where(self._log, values, 0.0)), values)
         if self._any_whole:
             values = np.where(self._whole, np.floor(values), values)
+        if self._misses_ends and not interior:
+            values = np.where(unit <= 0.0, self._low_live, values)
+            values = np.where(unit >= 1.0, self._high_live, values)
         # The rounding of the last product, and the last slice's end, may lie a hair outside.
         result: FloatArray = np.minimum(np.maximum(values, self._low_live), self._high_live)
         return result
@@ -352,14 +362,14 @@ class BoxTasks(TaskSpace):
             raise ValueError(
                 f"unit tasks must have shape (n, {len(self._live)}), got {np.shape(unit)}"
             )
-        # A sum is finite unless an entry is not (or it overflows, which the second look settles).
-        if not math.isfinite(sum(array.ravel().tolist()) if array.size < 100 else array.sum()) and (
-            not np.isfinite(array).all()
-        ):
-            raise ValueError("unit tasks must be finite numbers")
-        if self._any_log:  # the others are clipped at their bounds, where nothing can overflow
+        few = array.ravel().tolist() if array.size < 100 else []
+        # All well inside, quickly: a sum is finite unless an entry is not.
+        interior = bool(few) and math.isfinite(sum(few)) and min(few) > 0.0 and max(few) < 1.0
+        if not interior:
+            if not np.isfinite(array).all():
+                raise ValueError("unit tasks must be finite numbers")
             array = np.minimum(np.maximum(array, 0.0), 1.0)
-        live = self._live_from_unit(array)
+        live = self._live_from_unit(array, interior)
         if self._all_live:
             return live
         tasks = np.repeat(self.low[None], len(array), axis=0)

@@ -4,8 +4,8 @@
     python experiments/speed.py --only layer     # one of the measurements below
 
 Every comparison alternates its two sides in one process, many times over, and reports the median of
-the differences (or ratios), so that a busy machine disturbs both sides alike; times are the process's own (one thread), which are wall-clock times on an
-idle machine. Results go to
+the differences (or ratios), so that a busy machine disturbs both sides alike. Times are the
+process's own (one thread), which are wall-clock times on an idle machine. Results go to
 ``experiments/results/speed.json``, one entry a measurement.
 """
 
@@ -37,7 +37,10 @@ Result = dict[str, Any]
 def spread(values: list[float]) -> Result:
     """Return the median and the quartiles."""
     low, median, high = np.percentile(values, [25, 50, 75])
-    return {"median": round(median, 2), "quartiles": [round(low, 2), round(high, 2)]}
+    return {
+        "median": round(float(median), 2),
+        "quartiles": [round(float(low), 2), round(float(high), 2)],
+    }
 
 
 def layer(quick: bool) -> Result:

@@ -83,7 +83,7 @@ def test_an_impostor_has_the_name_and_parameters_of_the_original() -> None:
     with impostors.impersonate("window", "random"):
         teacher = make_teacher("window:corl2019", space, seed=0, queue=7)
         assert teacher.name == "window"
-        assert teacher.queue == 7
+        assert getattr(teacher, "queue", None) == 7
         assert teacher.sample(500)[:, 0].max() > 0.9
         with pytest.raises(TypeError, match="queue"):
             make_teacher("window", space, quue=7)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace, space_from_config
+from currgym.tasks import BoxTasks, Difficulty, DiscreteTasks, TaskSpace, space_from_config
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
 FINITE = st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: round(x, 3))
@@ -207,12 +207,13 @@ def test_constants_never_reach_the_cube() -> None:
 
 def test_difficulty_forms() -> None:
     tasks = np.array([[1.0, 4.0], [2.0, 8.0]])
-    for difficulty, expected in [
+    forms: list[tuple[Difficulty, list[int]]] = [
         ("h", [1, 2]),
         ("-g", [-4, -8]),
         ({"h": 2.0, "g": -0.25}, [1, 2]),
         (lambda t: t[:, 0] * t[:, 1], [4, 16]),
-    ]:
+    ]
+    for difficulty, expected in forms:
         space = BoxTasks([0, 0], [10, 10], names=["h", "g"], difficulty=difficulty)
         assert space.difficulty_of(tasks).tolist() == expected
     by_function = DiscreteTasks(3, difficulty=lambda index: -np.asarray(index, dtype=float))
@@ -223,11 +224,7 @@ def test_difficulty_forms() -> None:
         BoxTasks([0], [1]).difficulty_of([[0.5]])
 
 
-def hardness(tasks: Any) -> Any:
-    return np.asarray(tasks)[:, 0]
-
-
-def test_configs_name_functions_and_need_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configs_name_functions_and_need_trust() -> None:
     with pytest.raises(ValueError, match="cannot be imported by name"):
         BoxTasks([0], [1], difficulty=lambda t: t[:, 0]).config()
     config = {
@@ -324,11 +321,14 @@ def test_levels_need_three_methods() -> None:
     levels = space.check(space.sample(4, np.random.default_rng(0)))
     assert space.unit_dim == 0
     assert list(space.as_dict(levels[0])) == ["task"]
-    with pytest.raises(ValueError, match=r"task .* \(row 0\) is outside"):
+    with pytest.raises(ValueError, match=r"\(row 0\) is outside"):
         space.check(1 - levels)
-    for broken in (space.to_unit, space.from_unit, space.grid):
-        with pytest.raises(ValueError, match="no unit cube"):
-            broken(levels)  # type: ignore[operator]
+    with pytest.raises(ValueError, match="no unit cube"):
+        space.to_unit(levels)
+    with pytest.raises(ValueError, match="no unit cube"):
+        space.from_unit([[0.5]])
+    with pytest.raises(ValueError, match="no unit cube"):
+        space.grid(3)
     with pytest.raises(ValueError, match="override config"):
         space.config()
     with pytest.raises(ValueError, match="override gym_space"):

@@ -240,6 +240,10 @@ def save_figures(folder: str | Path, out: str | Path) -> list[Path]:
     target.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in drawn.items():
+        with mpl.rc_context(STYLE):
+            # Laid out once, not again for each file.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         for suffix in ("pdf", "png"):
             path = target / f"{name}.{suffix}"
             # No date inside, so that the same folder gives the same file.

@@ -62,7 +62,7 @@ class ClassicEnv(TaskEnv):
 
     def _advance(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self._continuous:
-            # A float64 action would raise the precision of the physics, of some steps and not others.
+            # A float64 action would raise the precision of the physics, in some steps only.
             action = np.asarray(action, dtype=np.float32)
         observation, reward, terminated, truncated, info = self.physics.step(action)
         return observation, reward, terminated, truncated, info

@@ -115,7 +115,7 @@ def test_every_parameter_is_live(cls: type[ClassicEnv], parameter: Parameter) ->
     traces = []
     for value in grid:
         task[index] = value
-        traces.append([steps_of(env, POLICIES[cls], seed, task) for seed in (1, 2)])
+        traces.append(steps_of(env, POLICIES[cls], 1, task, steps=200))
     changed = sum(one != two for one, two in itertools.pairwise(traces))
     assert changed >= (1 if parameter.name in BOUNDS else 10)
 
@@ -290,6 +290,7 @@ def test_vector_forms_are_found_by_make_vec() -> None:
         vec.close()
 
 
+@pytest.mark.slow
 def test_registration_imports_no_environment() -> None:
     code = (
         "import sys, gymnasium, currgym; assert 'currgym/CartPole-v0' in gymnasium.registry; "

@@ -90,7 +90,7 @@ def open_all(name: str) -> dict[str, Any]:
 def test_equal_to_single_environments(name: str, mode: AutoresetMode, dtype: Any) -> None:
     kwargs: dict[str, Any] = {
         "observe_task": dtype == np.float64,
-        "max_episode_steps": 130,
+        "max_episode_steps": 90,
         "tasks": open_all(name),
     }
     ours, theirs = native(name, autoreset_mode=mode, **kwargs), sync(name, mode, **kwargs)
@@ -112,7 +112,7 @@ def test_equal_to_single_environments(name: str, mode: AutoresetMode, dtype: Any
     start = ours.reset(seed=5)
     assert_same(start, theirs.reset(seed=5))
     speeds = start[0][:, SPEED[name]]
-    for step in range(400):
+    for step in range(250):
         actions = actions_for(name, rng, dtype, speeds)
         one, other = ours.step(actions), theirs.step(actions)
         assert_same(one, other)
@@ -151,7 +151,7 @@ def test_default_task_is_gymnasiums_environment(name: str) -> None:
     )
     ours, rng = native(name), np.random.default_rng(3)
     np.testing.assert_array_equal(ours.reset(seed=1)[0], theirs.reset(seed=1)[0])
-    for _ in range(600):
+    for _ in range(300):
         actions = actions_for(name, rng)
         for a, b in zip(ours.step(actions)[:4], theirs.step(actions)[:4], strict=True):
             np.testing.assert_array_equal(a, b)

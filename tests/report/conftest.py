@@ -224,12 +224,12 @@ def make_study(
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_folder() -> Callable[..., Path]:
     return make_run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def study_folder() -> Callable[..., Path]:
     return make_study
 
@@ -314,10 +314,9 @@ class Browser:
         self.call("Page.navigate", url=path.resolve().as_uri())
         for _ in range(400):
             if self.run("document.readyState == 'complete' && !!document.querySelector('main')"):
+                frame = "requestAnimationFrame"
                 # Two frames later everything has been laid out and painted.
-                self.run(
-                    "new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(1))))"
-                )
+                self.run(f"new Promise(r => {frame}(() => {frame}(() => r(1))))")
                 return
             time.sleep(0.05)
         raise RuntimeError("the page did not load")

@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,10 @@ Make = Callable[..., Path]
 
 def rewrite(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def read_all(folder: Path) -> list[Any]:
+    return [(run.episodes, run.evaluations, run.snapshots) for run in load(folder).runs]
 
 
 @pytest.fixture
@@ -106,8 +111,7 @@ def test_without_success_and_mastery_the_return_is_the_measure(tiny: Path) -> No
 def test_damaged_files_are_named(tiny: Path, name: str, text: str, message: str) -> None:
     rewrite(tiny / name, text)
     with pytest.raises(ValueError, match=message):
-        for run in load(tiny).runs:
-            _ = run.episodes, run.evaluations, run.snapshots
+        read_all(tiny)
 
 
 def test_a_damaged_row_is_named(tiny: Path) -> None:
