@@ -263,7 +263,7 @@ class CurriculumVecEnv(VecEnv):
             info["episode"] = {"r": float(returns[k]), "l": int(outcomes.lengths[k]), "t": elapsed}
             info["task"] = outcomes.tasks[k]
             if outcomes.successes is not None:
-                info["is_success"] = bool(outcomes.successes[k] >= 0.5)
+                info["is_success"] = float(outcomes.successes[k])
 
     def close(self) -> None:
         """Close all environments."""

@@ -697,6 +697,34 @@ def test_one_call_for_the_task_space_of_everything() -> None:
         currgym.task_space(3)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_anybodys_environment(mode: AutoresetMode) -> None:
+    """``ParameterizedEnv`` around an environment, around one of ours, and inside other wrappers."""
+
+    def set_mass(env: gymnasium.Env[Any, Any], task: dict[str, Any]) -> None:
+        physics: Any = env.unwrapped
+        getattr(physics, "physics", physics).masscart = task["mass"]
+
+    def make(name: str) -> gymnasium.Env[Any, Any]:
+        env = currgym.ParameterizedEnv(
+            gymnasium.make(name), BoxTasks([0.5], [2.0], ["mass"]), set_mass, mastery=15
+        )
+        return gymnasium.wrappers.RecordEpisodeStatistics(env)
+
+    for name in ("CartPole-v1", CARTPOLE):
+        bare = walks(2, mode, lambda name=name: make(name))
+        vec = CurriculumVectorEnv(bare, "random", seed=0)
+        vec.reset()
+        for _ in range(80):
+            advance(vec, np.zeros(2, dtype=int))
+            for env, task in zip(bare.envs, vec.tickets.tasks, strict=True):
+                physics: Any = env.unwrapped
+                playing = getattr(physics, "physics", physics).masscart
+                if mode is not AutoresetMode.NEXT_STEP or (vec.tickets.ids >= 0).all():
+                    assert playing == task[0]
+        assert vec.ledger.attempts > 5
+
+
 def test_discrete_tasks() -> None:
     class Levels(gymnasium.Env[Any, Any]):
         task_space = currgym.DiscreteTasks(5)

@@ -66,12 +66,11 @@ class RLSession:
     Args:
         config: What to build.
         test_set: What to evaluate on; None chooses as the configuration says.
-        playing: Build only what a policy needs to act (films, evaluation of a finished run).
     """
 
     kind = "rl"
 
-    def __init__(self, config: RunConfig, test_set: TestSet | None, playing: bool = False) -> None:
+    def __init__(self, config: RunConfig, test_set: TestSet | None) -> None:
         self.config = config
         about = self.about = Surroundings(config)
         self.space = about.space
@@ -83,7 +82,7 @@ class RLSession:
         self.teacher = rl_teacher(config, about)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
         vec = gymnasium.make_vec(
-            about.env_id, num_envs=1 if playing else config.num_envs, **config.env_parameters
+            about.env_id, num_envs=config.num_envs, **config.env_parameters
         )
         self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True, provides=["probe"])
         parameters = dict(config.student_parameters)

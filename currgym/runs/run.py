@@ -361,9 +361,7 @@ class Run:
         if checkpoint is None:
             raise ValueError(f"{self.folder} has no checkpoint yet")
         known = self.document.get("test_set")
-        session = open_session(
-            self.config, TestSet.from_json(known) if known else None, playing=True
-        )
+        session = open_session(self.config, TestSet.from_json(known) if known else None)
         session.restore_policy(checkpoint.state()["session"])
         return session
 

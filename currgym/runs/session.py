@@ -76,13 +76,12 @@ class Session(Protocol):
         """Free everything."""
 
 
-def open_session(config: RunConfig, test_set: TestSet | None, playing: bool = False) -> Session:
+def open_session(config: RunConfig, test_set: TestSet | None) -> Session:
     """Build the session of a run.
 
     Args:
         config: What to build.
         test_set: What to evaluate on; None chooses as the configuration says.
-        playing: Build only what the student needs to act.
 
     Raises:
         ValueError: If student and environment do not fit, or something is unknown.
@@ -96,7 +95,7 @@ def open_session(config: RunConfig, test_set: TestSet | None, playing: bool = Fa
         return SupervisedSession(config, test_set)
     from currgym.runs.rl import RLSession
 
-    return RLSession(config, test_set, playing)
+    return RLSession(config, test_set)
 
 
 def open_teacher(config: RunConfig) -> Teacher:

@@ -143,10 +143,10 @@ class Acrobot(ClassicEnv):
         Parameter("center_2", 0.25, 1.0, 0.5, minimum=0.0),
         Parameter("inertia_1", 0.5, 2.0, 1.0, minimum=1e-3),
         Parameter("inertia_2", 0.5, 2.0, 1.0, minimum=1e-3),
-        Parameter("max_speed_1", 2.0, 4 * pi, 4 * pi, minimum=0.1),
-        Parameter("max_speed_2", 2.0, 9 * pi, 9 * pi, minimum=0.1),
+        Parameter("max_speed_1", 2.0, 4 * pi, 4 * pi, minimum=1.0),
+        Parameter("max_speed_2", 2.0, 9 * pi, 9 * pi, minimum=1.0),
         Parameter("torque_noise", 0.0, 1.0, 0.0, minimum=0.0),
-        Parameter("start_spread", 0.0, 0.5, 0.1, minimum=0.0),
+        Parameter("start_spread", 0.0, 0.5, 0.1, minimum=0.0, maximum=1.0),
         Parameter("time_step", 0.05, 0.2, 0.2, minimum=1e-3),
     )
     difficulty: ClassVar[dict[str, float]] = {"target_height": 1.0, "torque": -2.0}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import gymnasium
+import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from currgym.envs.base import Parameter, TaskRange
@@ -32,12 +34,14 @@ class CartPole(ClassicEnv):
     ## Observation Space
     ``Box`` of shape ``(4,)``, float32; with ``observe_task`` the unit-cube task follows.
 
-    | Num | Observation           | Min        | Max       |
-    |-----|-----------------------|------------|-----------|
-    | 0   | Cart position         | -4.8 m     | 4.8 m     |
-    | 1   | Cart velocity         | -inf       | inf       |
-    | 2   | Pole angle            | -0.418 rad | 0.418 rad |
-    | 3   | Pole angular velocity | -inf       | inf       |
+    | Num | Observation           | Min    | Max   |
+    |-----|-----------------------|--------|-------|
+    | 0   | Cart position         | -4.8 m | 4.8 m |
+    | 1   | Cart velocity         | -inf   | inf   |
+    | 2   | Pole angle (rad)      | -inf   | inf   |
+    | 3   | Pole angular velocity | -inf   | inf   |
+
+    The original bounds the angle by 0.418, which a short pole passes within the last step.
 
     ## Rewards
     1 for every step, the last one included. A return strictly above 475 of 500 masters a task, the
@@ -81,7 +85,7 @@ class CartPole(ClassicEnv):
         Parameter("force", 1.0, 40.0, 10.0, kind="log", minimum=1e-3),
         Parameter("cart_mass", 0.25, 4.0, 1.0, kind="log", minimum=1e-3),
         Parameter("pole_mass", 0.02, 1.0, 0.1, kind="log", minimum=1e-4),
-        Parameter("start_spread", 0.0, 0.2, 0.05, minimum=0.0),
+        Parameter("start_spread", 0.0, 0.2, 0.05, minimum=0.0, maximum=1.0),
         Parameter("time_step", 0.005, 0.05, 0.02, minimum=1e-4),
     )
     difficulty: ClassVar[dict[str, float]] = {"gravity": 1.0, "half_length": -200.0}
@@ -98,7 +102,11 @@ class CartPole(ClassicEnv):
         super().__init__(
             CartPoleEnv(render_mode=render_mode), tasks=tasks, observe_task=observe_task
         )
-        self.set_spaces(self.physics.observation_space, self.physics.action_space)
+        # The original's bound of twice the angle at which it ends holds for its own pole only.
+        high = np.array([2 * self.physics.x_threshold, np.inf, np.inf, np.inf], dtype=np.float32)
+        self.set_spaces(
+            gymnasium.spaces.Box(-high, high, dtype=np.float32), self.physics.action_space
+        )
 
     def _configure(self, values: Mapping[str, float]) -> dict[str, Any]:
         physics = self.physics

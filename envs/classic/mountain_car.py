@@ -112,10 +112,10 @@ class MountainCarContinuous(ClassicEnv):
         Parameter("power", 0.0001, 0.003, 0.0015, varies=True, kind="log", minimum=1e-6),
         Parameter("goal_position", -0.4, 0.55, 0.45, varies=True, minimum=-1.2, maximum=0.6),
         Parameter("gravity", 0.001, 0.005, 0.0025, minimum=0.0),
-        Parameter("goal_velocity", 0.0, 0.07, 0.0),
+        Parameter("goal_velocity", 0.0, 0.07, 0.0, minimum=0.0),
         Parameter("max_speed", 0.03, 0.07, 0.07, minimum=1e-3),
-        Parameter("start_position", -0.9, -0.3, -0.5, minimum=-1.2, maximum=0.6),
-        Parameter("start_spread", 0.0, 0.2, 0.1, minimum=0.0),
+        Parameter("start_position", -0.9, -0.3, -0.5, minimum=-1.0, maximum=0.4),
+        Parameter("start_spread", 0.0, 0.2, 0.1, minimum=0.0, maximum=0.2),
     )
     difficulty: ClassVar[dict[str, float]] = {"goal_position": 1.0, "power": -300.0}
     return_range = (-100.0, 100.0)

@@ -39,7 +39,7 @@ class Pendulum(ClassicEnv):
     | 1   | sine of the angle         | -1             | 1   |
     | 2   | angular velocity in rad/s | -8 (see below) | 8   |
 
-    The bound on the speed is the largest ``max_speed`` in the task space.
+    The bound on the speed is the largest ``max_speed`` (or ``speed_spread``) in the task space.
 
     ## Rewards
     ``-(angle^2 + 0.1 speed^2 + 0.001 torque^2)``, the angle 0 when upright. Hanging costs 9.9 a
@@ -105,7 +105,8 @@ class Pendulum(ClassicEnv):
             PendulumEnv(render_mode=render_mode), tasks=tasks, observe_task=observe_task
         )
         torque = self.largest("max_torque")
-        high = np.array([1.0, 1.0, self.largest("max_speed")], dtype=np.float32)
+        speed = max(self.largest("max_speed"), self.largest("speed_spread"))
+        high = np.array([1.0, 1.0, speed], dtype=np.float32)
         self.set_spaces(
             gymnasium.spaces.Box(-high, high, dtype=np.float32),
             gymnasium.spaces.Box(-torque, torque, shape=(1,), dtype=np.float32),

@@ -330,15 +330,13 @@ class Browser:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    def picture(self, whole: bool = False) -> bytes:
-        """Return a PNG of the window, or of the whole page."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        if whole:
-            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-            answer = self.call(
-                "Page.captureScreenshot", format="png", captureBeyondViewport=True,
-                clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1},
-            )  # fmt: skip
+    def picture(self) -> bytes:
+        """Return a PNG of the whole page."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        answer = self.call(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True,
+            clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1},
+        )  # fmt: skip
         return base64.b64decode(answer["data"])
 
     def troubles(self) -> list[str]:

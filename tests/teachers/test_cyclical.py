@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,5 +144,6 @@ def test_refuses() -> None:
         ("start", 0.0), ("end", 0.1), ("alpha", 1.0), ("score", "easy"), ("rate", 0.0),
         ("floor", 0.0), ("losses", "raw"), ("pool", 0),
     ]:  # fmt: skip
+        settings: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=name):
-            make_teacher("cyclical", space, **{name: value})
+            make_teacher("cyclical", space, **settings)

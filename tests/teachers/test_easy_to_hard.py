@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,8 +177,9 @@ def test_refuses() -> None:
         make_teacher("easy-to-hard", DiscreteTasks(3))
     space = BoxTasks([0], [1], difficulty="x0")
     for name, value in [("start", -0.1), ("horizon", 0), ("power", 0.0), ("steps", 0)]:
+        settings: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=f"{name} must"):
-            make_teacher("easy-to-hard", space, **{name: value})
+            make_teacher("easy-to-hard", space, **settings)
     with pytest.raises(ValueError, match="pacing must be one of linear"):
         make_teacher("easy-to-hard", space, pacing="cubic")
     with pytest.raises(ValueError, match="must be above 0"):

@@ -163,5 +163,6 @@ def test_noise_makes_no_regions() -> None:
 
 def test_refuses() -> None:
     for name in ("window", "fit_period", "min_leaf", "max_leaves", "recent", "prior"):
+        settings: dict[str, Any] = {name: 0}
         with pytest.raises(ValueError, match=f"{name} must"):
-            make_teacher("uniform-steps", BoxTasks([0], [1]), **{name: 0})
+            make_teacher("uniform-steps", BoxTasks([0], [1]), **settings)

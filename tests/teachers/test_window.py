@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -116,5 +118,6 @@ def test_refuses() -> None:
     with pytest.raises(ValueError, match="2 entries"):
         make_teacher("window", bare, directions=[1])
     for name, value in [("window", 0.0), ("step", 0.0), ("queue", 0), ("level", 2.0)]:
+        settings: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=f"{name} must"):
-            make_teacher("window", SPACE, **{name: value})
+            make_teacher("window", SPACE, **settings)
