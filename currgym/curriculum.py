@@ -132,7 +132,7 @@ class Curriculum:
     >>> from currgym import BoxTasks, Curriculum, make_teacher
     >>> curriculum = Curriculum(make_teacher("random", BoxTasks([0], [1]), seed=0), seed=0)
     >>> tickets = curriculum.issue(2)
-    >>> curriculum.settle(tickets.ids, returns=[1.0, 0.0], lengths=[10, 20])
+    >>> outcomes = curriculum.settle(tickets.ids, returns=[1.0, 0.0], lengths=[10, 20])
     >>> curriculum.ledger.steps
     30
     """

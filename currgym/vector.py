@@ -468,7 +468,8 @@ class CurriculumVectorEnv(_Wrapper):
 
         Raises:
             ValueError: If ``options`` names a task or seeds.
-            RuntimeError: If a sub-environment does not play the task it was given.
+            RuntimeError: If a sub-environment does not play the task it was given, or a mask is
+                given at the beginning or after an error, where all have to be reset.
         """
         passed = dict(options) if options else {}
         for name in ("task", "seeds"):
@@ -477,6 +478,9 @@ class CurriculumVectorEnv(_Wrapper):
                     f"options[{name!r}] is the curriculum's: reset the bare environment"
                 )
         mask = passed.get("reset_mask")
+        if mask is not None and not self._ready:
+            raise RuntimeError("reset all sub-environments first, without a mask")
+        self._ready = False  # until it is done
         if mask is None:
             index = self._everyone
         else:
@@ -520,6 +524,7 @@ class CurriculumVectorEnv(_Wrapper):
             resetting = self._before_resets()
         if self.keep_actions:
             self._actions.write(self._clock - self._started, np.asarray(actions))
+        self._ready = False  # until it is done: an error in between leaves episodes half told
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
         if self._wanted:
             self._rewards.write(self._clock - self._started, rewards)
@@ -534,17 +539,15 @@ class CurriculumVectorEnv(_Wrapper):
         self.finished = None
         done = terminated | truncated
         broken = not math.isfinite(self._returns.dot(self._ones))
-        if broken:
-            self._ready = False
-        elif not np.count_nonzero(done):
-            return observations, rewards, terminated, truncated, infos
-        index = done.nonzero()[0]
-        if broken:
-            index = index[np.isfinite(self._returns[index])]
-        if len(index):
-            self._finish(index, observations, terminated, truncated, infos)
-        if broken:
-            self._raise_broken(rewards)
+        if broken or np.count_nonzero(done):
+            index = done.nonzero()[0]
+            if broken:
+                index = index[np.isfinite(self._returns[index])]
+            if len(index):
+                self._finish(index, observations, terminated, truncated, infos)
+            if broken:
+                self._raise_broken(rewards)
+        self._ready = True
         return observations, rewards, terminated, truncated, infos
 
     def _before_resets(self) -> list[int]:
@@ -554,6 +557,7 @@ class CurriculumVectorEnv(_Wrapper):
                 f"sub-environments {self._over} are finished: begin their next episodes with "
                 'reset(options={"reset_mask": mask}) before step()'
             )
+        self._ready = False  # until the step is done
         over, again = self._over, self._again
         self._over, self._again = [], []
         if over:
@@ -586,7 +590,9 @@ class CurriculumVectorEnv(_Wrapper):
         try:
             outcomes = self.curriculum.settle(self._ids[index], returns, step=self.steps, **columns)
         except BaseException:
-            self._ready = False
+            # The teacher may have refused what the curriculum has closed already.
+            still = set(self.curriculum.open)
+            self._ids[[i for i in rows if int(self._ids[i]) not in still]] = -1
             raise
         self._ids[index] = -1
         self.finished = Finished(index, outcomes)
@@ -637,7 +643,6 @@ class CurriculumVectorEnv(_Wrapper):
                 self.task_space.check(tickets.tasks)
             except ValueError:
                 self.curriculum.cancel(tickets.ids)
-                self._ready = False
                 raise
         return tickets
 
@@ -665,11 +670,7 @@ class CurriculumVectorEnv(_Wrapper):
         """Take back the tickets of running episodes."""
         index = index[self._ids[index] >= 0]
         if len(index):
-            # A teacher that raised has left tickets here that the curriculum has closed.
-            still = set(self.curriculum.open)
-            kept = index[[int(id) in still for id in self._ids[index]]]
-            if len(kept):
-                self.curriculum.cancel(self._ids[kept], self._clock - self._started[kept])
+            self.curriculum.cancel(self._ids[index], self._clock - self._started[index])
             self._ids[index] = -1
 
     def _begin(self, rows: list[int], infos: State) -> None:
@@ -694,7 +695,6 @@ class CurriculumVectorEnv(_Wrapper):
                 if same_type and played.tobytes() == task.tobytes():
                     continue
             if played is None or not np.array_equal(np.asarray(played), task):
-                self._ready = False
                 plays = 'reports no info["task"]' if played is None else f"plays task {played}"
                 raise RuntimeError(
                     f"sub-environment {i} {plays} after a reset, and ticket {self._ids[i]} asks "
@@ -777,7 +777,8 @@ class CurriculumVectorEnv(_Wrapper):
             state["rewards"] = self._rewards.joined(lengths)
         if self.keep_actions:
             state["actions"] = self._actions.joined(lengths)
-            state["observations"] = _plain(self._observations)
+            if self._observations is not None:
+                state["observations"] = _plain(self._observations)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -86,7 +86,7 @@ def disguise(original: type[Teacher], stand_in: type[Teacher]) -> type[Teacher]:
         "name": original.name,
         "presets": original.presets,
         "privileges": original.privileges,
-        "spaces": stand_in.spaces | original.spaces,
+        "spaces": stand_in.spaces,
     }
     return type(f"{stand_in.__name__}As{original.__name__}", (stand_in,), members)
 

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,8 +18,9 @@ SQUARE = BoxTasks([0, 0], [1, 1])
 
 
 def build(space: BoxTasks = SQUARE, **settings: Any) -> ALPGMM:
+    # By name, so that an impostor can take its place.
     settings = {"seed": 0, "return_range": (0, 1), **settings}
-    return ALPGMM(space, **settings)
+    return cast(ALPGMM, make_teacher("alp-gmm", space, **settings))
 
 
 def feed(teacher: ALPGMM, tasks: FloatArray, returns: FloatArray, batch: int = 1) -> None:
