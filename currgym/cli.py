@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ class _Described(click.Command):
 
         asked: list[str] = ctx.meta.get("asked", [])
         for option, lines in (("--teacher", teacher_lines), ("--student", student_lines)):
-            for here, following in zip(asked, asked[1:], strict=False):
+            for here, following in itertools.pairwise(asked):
                 if here == option and not following.startswith("-"):
                     title, rows = lines(following)
                     with formatter.section(title):
@@ -75,7 +76,7 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(currgym.__version__, prog_name="currgym")
 def cli() -> None:
-    """Curriculum learning: teachers choose which task a student meets next.
+    r"""Curriculum learning: teachers choose which task a student meets next.
 
     \b
     A first look:      currgym demo
@@ -211,7 +212,9 @@ def evaluate(folder: Path, trust: bool) -> None:
             continue
         named = session.space.as_dict(task)
         table.add_row(
-            ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in named.items()),
+            ", ".join(
+                f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in named.items()
+            ),
             f"{sum(r.result for r in mine) / len(mine):.1f}",
             f"{sum(r.success for r in mine) / len(mine):.0%}",
         )
@@ -278,8 +281,12 @@ def why(folder: Path, episode: int, trust: bool) -> None:
 def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     """Build a checked configuration from the command line."""
     from currgym.runs.config import RunConfig, environment_id, family_name, is_data
-    from currgym.runs.settings import split_settings, typed_student_parameters
-    from currgym.runs.settings import parse_value, typed_teacher_parameters
+    from currgym.runs.settings import (
+        parse_value,
+        split_settings,
+        typed_student_parameters,
+        typed_teacher_parameters,
+    )
     from currgym.students import students
     from currgym.teaching import teachers
 
@@ -291,8 +298,8 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     if kind != ("supervised" if data else "rl"):
         wanted = [s for s in students if students[s].kind == ("supervised" if data else "rl")]
         raise ValueError(f"student {name!r} is {kind}; {env} takes {', '.join(wanted)}")
-    teacher, _, preset = teacher.partition(":")
-    preset = options["preset"] or preset or None
+    teacher, _, inline = teacher.partition(":")
+    preset: str | None = options["preset"] or inline or None
     cls = teachers[teacher]
     if preset is not None and preset not in cls.presets:
         from currgym.registry import nearest
@@ -332,7 +339,9 @@ def _train(run: Any) -> None:
         summary = run.train(bar)
     for note in run.notes:
         click.echo(f"note: {note}")
-    solved = "" if summary["solved"] is None else f", {summary['solved']:.1%} of the test set solved"
+    solved = (
+        "" if summary["solved"] is None else f", {summary['solved']:.1%} of the test set solved"
+    )
     click.echo(f"{summary['ledger']['steps']:,} steps in {summary['seconds']:.0f} s{solved}")
     click.echo(f"report: currgym report {run.folder}")
 
@@ -399,8 +408,8 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Interrupted):
         click.echo(str(error), err=True)
         return INTERRUPTED
-    if isinstance(error, OSError) and error.errno == 28 or isinstance(error, OSError) and (
-        error.errno == 27
+    if (isinstance(error, OSError) and error.errno == 28) or (
+        isinstance(error, OSError) and (error.errno == 27)
     ):
         click.echo(f"error: no space left: {error}. The last checkpoint is untouched.", err=True)
         return FAILED

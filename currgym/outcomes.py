@@ -121,10 +121,14 @@ class Outcomes:
         if values is None:
             return None
         dtype = _DTYPES[name]
-        if isinstance(values, np.ndarray) and values.dtype is dtype and values.shape == (n,):
-            # The common case, quickly: built once an episode.
-            if dtype is not _FLOAT or (n < 100 and math.isfinite(sum(values.tolist()))):
-                return values
+        # The common case, quickly: built once an episode.
+        if (
+            isinstance(values, np.ndarray)
+            and values.dtype is dtype
+            and values.shape == (n,)
+            and (dtype is not _FLOAT or (n < 100 and math.isfinite(sum(values.tolist()))))
+        ):
+            return values
         return self._numbers(name, values, dtype, n)
 
     def _numbers(self, name: str, values: ArrayLike, dtype: np.dtype[Any], n: int) -> Any:

@@ -83,8 +83,8 @@ def episode_scores(
 ) -> dict[str, float]:
     """Return the named scores of one episode.
 
-    ``maxmc`` takes the episode's own undiscounted return for ``R_max``. A teacher that remembers the
-    best return of a level adds the difference: ``maxmc + (best - return)``.
+    ``maxmc`` takes the episode's own undiscounted return for ``R_max``. A teacher that remembers a
+    level's best return adds the difference: ``maxmc + (best - return)``.
 
     Args:
         rewards: Of each step, ``(T,)``.

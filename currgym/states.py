@@ -56,7 +56,9 @@ def _split(value: Any, path: str, arrays: dict[str, Any], tensors: dict[str, Any
         result: dict[str, Any] = {}
         for key, child in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"keys of a state must be strings, got {key!r} in {path or 'state'}")
+                raise TypeError(
+                    f"keys of a state must be strings, got {key!r} in {path or 'state'}"
+                )
             at = f"{path}.{key}" if path else key
             if key == "torch":
                 tensors[at] = child

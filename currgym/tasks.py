@@ -11,6 +11,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from operator import le
 from typing import Any
 
 import gymnasium
@@ -224,6 +225,7 @@ class BoxTasks(TaskSpace):
         self._misses_ends = False
         ends = self._live_from_unit(np.repeat([[0.0], [1.0]], len(low), axis=1))
         self._misses_ends = not np.array_equal(ends, [low, high])
+        self._low_list, self._high_list = self.low.tolist(), self.high.tolist()
         for array in (self.low, self.high):
             array.setflags(write=False)
 
@@ -276,8 +278,13 @@ class BoxTasks(TaskSpace):
             ValueError: If a task lies outside, naming dimension, value and bounds.
         """
         array = self.as_array(tasks)
-        if not self._any_whole and ((array >= self.low) & (array <= self.high)).all():
-            return array
+        if not self._any_whole:
+            if len(array) == 1:  # one task, once an episode: no arrays for so little
+                row = array[0].tolist()
+                if all(map(le, self._low_list, row)) and all(map(le, row, self._high_list)):
+                    return array
+            elif ((array >= self.low) & (array <= self.high)).all():
+                return array
         inside = self.contains(array)
         if not inside.all():
             row = array[int(np.argmin(inside))]

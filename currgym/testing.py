@@ -26,7 +26,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from currgym.curriculum import Curriculum
+from currgym.curriculum import Curriculum, Tickets
 from currgym.outcomes import Outcomes
 from currgym.states import load_state, save_state
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
@@ -527,7 +527,10 @@ def _teacher_leaves_arrays_alone(case: TeacherCase) -> None:
 
 def _columns(outcomes: Outcomes) -> dict[str, Any]:
     scores = {f"scores.{name}": values for name, values in outcomes.scores.items()}
-    names = ("tasks", "returns", "lengths", "successes", "ids", "seeds", "trials", "probe")
+    names = (
+        "tasks", "returns", "lengths", "successes", "ids", "seeds", "trials", "probe",
+        "discounted", "terminated", "truncated", "initial_values",
+    )  # fmt: skip
     return {name: getattr(outcomes, name) for name in names} | scores
 
 
@@ -601,6 +604,53 @@ def _teacher_lives_alone(case: TeacherCase) -> None:
         case.run(other, 40, seed=i + 10)
         if not np.array_equal(found, expected[i]):
             case.fail("two teachers in one process do not disturb each other")
+
+
+class _Tape:
+    """Records the calls that reach a teacher, as a run does."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def issued(self, tickets: Tickets, probe: bool) -> None:
+        self.calls.append(("requests", None) if probe else ("propose", len(tickets.ids)))
+
+    def settled(self, outcomes: Outcomes, envs: Any, step: int) -> None:
+        self.calls.append(("update", copy.deepcopy(outcomes)))
+
+
+@_teacher_check(everywhere=False)
+def _teacher_is_rebuilt_from_its_log(case: TeacherCase) -> None:
+    """A teacher is a function of its seed, the calls and the outcomes: the log rebuilds it."""
+    teacher = case.build()
+    curriculum = Curriculum(teacher, seed=0)
+    tape = curriculum.recorder = _Tape()
+    rng = np.random.default_rng(8)
+    for _ in range(150):
+        curriculum.requests()
+        curriculum.issue(int(rng.integers(1, 4)))
+        waiting = np.array(list(curriculum.open))
+        done = waiting[rng.random(len(waiting)) < 0.6]
+        rng.shuffle(done)
+        if len(done) > 1:
+            curriculum.cancel(done[0])
+            done = done[1:]
+        if len(done):
+            made = case.outcomes(teacher, [curriculum.ticket(i)[0] for i in done], rng)
+            columns = {k: v for k, v in _columns(made).items() if not k.startswith("scores.")}
+            for name in ("tasks", "ids", "seeds", "probe"):
+                del columns[name]
+            curriculum.settle(done, **columns, scores=made.scores)
+    rebuilt = case.build()
+    for call, argument in tape.calls:
+        if call == "update":
+            rebuilt.update(argument)
+        elif call == "propose":
+            rebuilt.propose(argument)
+        else:
+            rebuilt.requests()
+    if not _same(rebuilt.state_dict(), teacher.state_dict()):
+        case.fail("the log of a run rebuilds the teacher")
 
 
 @_teacher_check(everywhere=False)

@@ -10,6 +10,7 @@ import argparse
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ def results_table() -> str:
     return table(("what", "figure", "command"), rows) if rows else ""
 
 
+def _between(content: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{content}\n{match[2]}"
+
+
 def filled(text: str) -> str:
     """Return the README with its generated parts made anew."""
     parts = {
@@ -51,7 +56,7 @@ def filled(text: str) -> str:
     }
     for name, content in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
-        text = pattern.sub(lambda m, c=content: m[1] + c + "\n" + m[2], text)
+        text = pattern.sub(partial(_between, content), text)
     return text
 
 

@@ -22,7 +22,17 @@ def call(*arguments: str) -> int:
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--help") == 0
     text = capsys.readouterr().out
-    for command in ("train", "compare", "resume", "evaluate", "report", "film", "why", "demo", "list"):
+    for command in (
+        "train",
+        "compare",
+        "resume",
+        "evaluate",
+        "report",
+        "film",
+        "why",
+        "demo",
+        "list",
+    ):
         assert command in text
 
 
@@ -108,7 +118,16 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
         "from currgym.cli import main; import torch\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); main(sys.argv[1:])"
     )
-    arguments = ["train", "data/digits", "--steps", "12800", "--checkpoint-every", "0", "--out", "run"]
+    arguments = [
+        "train",
+        "data/digits",
+        "--steps",
+        "12800",
+        "--checkpoint-every",
+        "0",
+        "--out",
+        "run",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True,
         check=False,

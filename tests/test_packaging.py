@@ -22,7 +22,11 @@ def project() -> dict[str, object]:
 
 def packages_on_disk() -> set[str]:
     found = set()
-    for top, name in (("currgym", "currgym"), ("teachers", "currgym.teachers"), ("envs", "currgym.envs")):
+    for top, name in (
+        ("currgym", "currgym"),
+        ("teachers", "currgym.teachers"),
+        ("envs", "currgym.envs"),
+    ):
         for init in (ROOT / top).rglob("__init__.py"):
             relative = init.parent.relative_to(ROOT / top)
             if top == "currgym" and relative.parts[:1] in (("teachers",), ("envs",)):

@@ -17,7 +17,9 @@ from currgym.envs.base import Parameter, TaskEnv
 from currgym.tasks import TaskSpace
 from currgym.teaching import Batch
 from currgym.testing import (
+    TEACHER_CHECKS,
     CheckFailed,
+    TeacherCase,
     check_env,
     check_teacher,
     env_case,
@@ -326,6 +328,18 @@ def test_faults_of_states_are_found() -> None:
 def test_intolerant_teachers_are_found(fault: Any) -> None:
     with pytest.raises((KeyError, ZeroDivisionError)):
         check_teacher(type("Faulty", (Good,), {"_update": fault}), BOX)
+
+
+def test_memory_outside_the_log_is_found() -> None:
+    draws = np.random.default_rng(0)
+
+    def sample(self: Any, n: int, rng: Any) -> Any:
+        self.tasks = draws.random((1, self.space.unit_dim))
+        return rng.random((n, self.space.unit_dim))
+
+    case = TeacherCase(type("Faulty", (Good,), {"_sample": sample}), BOX)
+    with pytest.raises(CheckFailed, match="the log of a run rebuilds the teacher"):
+        TEACHER_CHECKS["is_rebuilt_from_its_log"](case)
 
 
 def test_faults_of_plans_are_found() -> None:

@@ -81,6 +81,7 @@ def _legend(arms: Sequence[Arm], palette: dict[str, str]) -> tuple[tuple[str, st
 
 def _curve_traces(study: Study, metric: Metric, palette: dict[str, str]) -> list[Spec]:
     traces: list[Spec] = []
+    last, whiskers = study.last_step, 0
     for arm in study.arms:
         curve = arm.curve(metric.name)
         if len(curve.steps) == 0:
@@ -90,7 +91,24 @@ def _curve_traces(study: Study, metric: Metric, palette: dict[str, str]) -> list
         many = len(curve.seeds) > 1
         known = np.isfinite(low)
         low, high = np.maximum(low, metric.low), np.minimum(high, metric.high)
-        if known.any():
+        if len(curve.seeds) == 2:
+            # The interval of two seeds is so wide that bands would hide the curves: the last one
+            # alone, as a bar beside the curve's end.
+            whiskers += 1
+            traces.append(
+                {
+                    "type": "scatter", "mode": "markers", "hoverinfo": "skip",
+                    "x": [last * (1 + 0.012 * whiskers)], "y": _plain(mean[-1:]),
+                    "error_y": {
+                        "type": "data", "symmetric": False, "color": colour, "thickness": 2,
+                        "width": 3, "array": _plain(high[-1:] - mean[-1:]),
+                        "arrayminus": _plain(mean[-1:] - low[-1:]),
+                    },
+                    "marker": {"color": colour, "size": 6, "symbol": "square"},
+                    "legendgroup": arm.label, "showlegend": False,
+                }
+            )  # fmt: skip
+        elif known.any():
             x, below, above = curve.steps[known], low[known], high[known]
             traces.append(
                 {
@@ -135,8 +153,10 @@ def _curve_layout(study: Study, metric: Metric) -> Spec:
     if metric.name == "mastered":
         y |= {"range": [0, 102], "dtick": 20}
     steps = "examples seen" if study.kind == "supervised" else "environment steps"
+    pairs = sum(len(arm.runs) == 2 for arm in study.arms)
+    end = study.last_step * (1 + 0.012 * (pairs + 1) * (pairs > 0))
     x = {
-        "title": {"text": steps, "standoff": 8}, "range": [0, study.steps], "showgrid": False,
+        "title": {"text": steps, "standoff": 8}, "range": [0, end], "showgrid": False,
         "zeroline": False, "nticks": 6, "ticks": "outside", "tickcolor": QUIET, "ticklen": 4,
     }  # fmt: skip
     return _layout(
@@ -159,7 +179,7 @@ def steps_chart(arm: Arm, found: StepsMap, view: View, top: float) -> Chart:
     x_axis, y_axis = view.axes
     traces: list[Spec] = []
     layout = _layout(
-        margin={"l": 44, "r": 6, "t": 24, "b": 40},
+        margin={"l": 48, "r": 14, "t": 24, "b": 40},
         annotations=[],
         shapes=[],
     )
@@ -167,8 +187,9 @@ def steps_chart(arm: Arm, found: StepsMap, view: View, top: float) -> Chart:
         suffix = str(period + 1) if period else ""
         left = period * 0.345
         layout[f"xaxis{suffix}"] = _task_axis(
-            x_axis, "x", domain=[left, left + 0.31], anchor=f"y{suffix}", title=period == 1
-        )
+            x_axis, "x", domain=[left, left + 0.31], anchor=f"y{suffix}", title=period == 1,
+            room_at_end=period < 2,
+        )  # fmt: skip
         layout[f"yaxis{suffix}"] = _task_axis(
             y_axis, "y", anchor=f"x{suffix}", title=period == 0, labels=period == 0
         )
@@ -258,7 +279,7 @@ def mastery_cells_chart(arm: Arm, found: MasteryMap, view: View) -> Chart:
     layout = _layout(
         xaxis=_task_axis(x_axis, "x", title=True) | {"range": x_range},
         yaxis=_task_axis(y_axis, "y", title=True) | {"range": y_range},
-        margin={"l": 44, "r": 6, "t": 6, "b": 40},
+        margin={"l": 48, "r": 14, "t": 6, "b": 40},
     )
     says = f"Test tasks mastered by the students of {arm.label}, over the task space."
     return Chart((State("", [trace], layout),), 220, says)
@@ -316,7 +337,9 @@ def _model_state(model: TeacherModel, view: View, colour: str) -> State:
         {
             "type": "scatter", "mode": "markers", "name": "would propose now",
             "x": _plain(model.preview[:, 0]), "y": _plain(model.preview[:, 1]),
-            "marker": {"size": 6, "color": tint("#000000", 0.45)},
+            "marker": {
+                "size": 6 if len(model.preview) <= 60 else 4, "color": tint("#000000", 0.45),
+            },
             "text": [
                 f"{_at(y_axis, y)}<br>{_at(x_axis, x)}" for x, y in model.preview.tolist()
             ],
@@ -335,7 +358,7 @@ def _model_state(model: TeacherModel, view: View, colour: str) -> State:
     layout = _layout(
         xaxis=_task_axis(x_axis, "x", title=True),
         yaxis=_task_axis(y_axis, "y", title=True),
-        margin={"l": 44, "r": 6, "t": 6, "b": 40},
+        margin={"l": 48, "r": 14, "t": 6, "b": 40},
     )
     return State(f"after {count(model.step)} steps", traces, layout)
 
@@ -407,14 +430,16 @@ def _task_axis(
     anchor: str | None = None,
     title: bool = False,
     labels: bool = True,
+    room_at_end: bool = False,
 ) -> Spec:
-    spec: Spec = {**_BOXED, "range": _extent(axis, None), "nticks": 5, "showticklabels": labels}
+    values = axis.tick_values(room_at_end=room_at_end)
+    words = dict(axis.ticks)
+    spec: Spec = {
+        **_BOXED, "range": _extent(axis, None), "showticklabels": labels, "tickvals": values,
+        "ticktext": [html.escape(words.get(v, f"{v:g}")) for v in values],
+    }  # fmt: skip
     if axis.log:
-        spec |= {"type": "log", "tickvals": axis.log_ticks}
-        spec |= {"ticktext": [f"{value:g}" for value in axis.log_ticks]}
-    if axis.ticks:
-        spec |= {"tickvals": [p for p, _ in axis.ticks]}
-        spec |= {"ticktext": [html.escape(t) for _, t in axis.ticks]}
+        spec["type"] = "log"
     if domain is not None:
         spec["domain"] = domain
     if anchor is not None:

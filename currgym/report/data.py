@@ -384,6 +384,12 @@ class Study:
                 return run
         return self.runs[0]
 
+    @cached_property
+    def last_step(self) -> float:
+        """The end of the time axis: the budget, or the last evaluation, which may lie past it."""
+        reached = [run.evaluations.steps.max() for run in self.runs if len(run.evaluations.steps)]
+        return float(max([self.steps, *reached]))
+
     @property
     def baseline_arm(self) -> Arm | None:
         """The arm that others are compared with."""

@@ -14,7 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from currgym.report.colours import MASTERY_RAMP, STEPS_RAMP, colours
 from currgym.report.data import Arm, Metric, Study, load
@@ -86,6 +86,7 @@ def learning_curves(
         metric = metric or study.metric
         palette = palette or study_colours(study)
         ends: list[tuple[float, str, str]] = []
+        last, whiskers = study.last_step, 0
         for arm in study.arms:
             curve = arm.curve(metric.name)
             if len(curve.steps) == 0:
@@ -96,12 +97,21 @@ def learning_curves(
                 for row in curve.values:
                     ax.plot(curve.steps, row, color=colour, alpha=0.28, linewidth=0.7)
                 low, high = np.maximum(low, metric.low), np.minimum(high, metric.high)
-                ax.fill_between(curve.steps, low, high, color=colour, alpha=0.14, linewidth=0)
+                if len(curve.seeds) > 2:
+                    ax.fill_between(curve.steps, low, high, color=colour, alpha=0.14, linewidth=0)
+                elif np.isfinite(low[-1]):
+                    # Two seeds' bands would hide the curves: the last interval alone, as a bar.
+                    whiskers += 1
+                    ax.errorbar(
+                        last * (1 + 0.018 * whiskers), mean[-1],
+                        [[mean[-1] - low[-1]], [high[-1] - mean[-1]]], color=colour, fmt="s",
+                        markersize=4, capsize=2, clip_on=False,
+                    )  # fmt: skip
             ax.plot(curve.steps, mean, color=colour, linewidth=2.0, label=arm.label, dashes=dashes)
             known = np.flatnonzero(np.isfinite(mean))
             if len(known):
                 ends.append((float(mean[known[-1]]), arm.label, colour))
-        ax.set_xlim(0, study.steps)
+        ax.set_xlim(0, last)
         if metric.name == "mastered":
             ax.set_ylim(0, 100)
             ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 10]))
@@ -110,7 +120,7 @@ def learning_curves(
         ax.set_xlabel("examples seen" if study.kind == "supervised" else "environment steps")
         ax.set_ylabel(metric.label)
         ax.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-        _label_ends(ax, ends, study.steps)
+        _label_ends(ax, ends, last * (1 + 0.018 * whiskers))
     return figure
 
 
@@ -302,7 +312,7 @@ def picture(study: Study) -> Figure:
                 end = _panel(figure, 11.28, y, 1.4, row_height)
             else:
                 maps = [_panel(figure, 6.5, y, 4.1, row_height)]
-                end = _panel(figure, 11.08, y, 1.6, row_height)
+                end = _panel(figure, 11.08, y, 1.5, row_height)
             _steps_row(study, arm, view, maps, darkest)
             found = mastery_map(arm, view)
             if view.plane:
@@ -313,7 +323,7 @@ def picture(study: Study) -> Figure:
             # As large as the row's height lets it be.
             size = min(11.0, 72.0 * row_height / (0.66 * len(arm.label)))
             figure.text(
-                5.94 / 12.8, (y + 0.5 * row_height) / height, arm.label, rotation=90, va="center",
+                5.9 / 12.8, (y + 0.5 * row_height) / height, arm.label, rotation=90, va="center",
                 ha="center", color=_readable(palette[arm.label]), fontweight="bold", fontsize=size,
             )  # fmt: skip
             if r == 0 and view.plane:
@@ -321,7 +331,7 @@ def picture(study: Study) -> Figure:
                     ax.set_title(name, fontsize=9.5, color="#555555", pad=4)
         if view.plane:
             figure.text(
-                6.2 / 12.8, 0.5 * (bottom + top) / height, view.axes[1].label, rotation=90,
+                6.12 / 12.8, 0.5 * (bottom + top) / height, view.axes[1].label, rotation=90,
                 va="center", ha="center", color="#333333", fontsize=9.5,
             )  # fmt: skip
         against = "" if view.plane else f"{view.axes[0].short} against time; "
@@ -369,10 +379,11 @@ def _picture_ticks(axes: list[Axes], view: View, last: bool) -> None:
             time = c == 0 and not view.plane
             label = "environment steps" if time else view.axes[0].short
             ax.set_xlabel(label, fontsize=9.5)
-        axis = view.axes[0]
-        if view.plane and last and not axis.ticks and not axis.log and c < len(axes) - 1:
+        if view.plane and c < len(axes) - 1:
             # Neighbours' end labels would touch.
-            ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], prune="upper"))
+            axis = view.axes[0]
+            words, values = dict(axis.ticks), axis.tick_values(3, room_at_end=True)
+            ax.set_xticks(values, [words.get(v, f"{v:g}") for v in values])
 
 
 def _profile_panel(ax: Axes, found: MasteryMap | None, arm: Arm, view: View, colour: str) -> None:
@@ -467,17 +478,10 @@ def _dress(ax: Axes, axis: Axis, which: str) -> None:
         ax.set_yscale("log" if axis.log else "linear")
         ax.set_ylim(axis.low, axis.high)
         ax.set_ylabel(axis.label)
-    if axis.ticks:
-        target.set_ticks([p for p, _ in axis.ticks], [t for _, t in axis.ticks])
-    elif axis.log:
-        target.set_ticks(axis.log_ticks, [f"{value:g}" for value in axis.log_ticks])
-        target.set_minor_locator(NullLocator())
-        target.set_minor_formatter(NullFormatter())
-    else:
-        target.set_major_locator(
-            MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], integer=bool(axis.values))
-        )
-        target.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    words = dict(axis.ticks)
+    values = axis.tick_values()
+    target.set_ticks(values, [words.get(v, f"{v:g}") for v in values])
+    target.set_minor_locator(NullLocator())
 
 
 def _label_row(ax: Axes, arm: Arm, colour: str, view: View) -> None:

@@ -56,14 +56,30 @@ class Axis:
         """The label without its explanation in brackets."""
         return self.label.split(" (")[0]
 
-    @property
-    def log_ticks(self) -> list[float]:
-        """Round values along a logarithmic axis: decades, and 2s and 5s on a short one."""
-        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        steps = (1, 2, 5) if math.log10(self.high / self.low) <= 1.6 else (1,)
-        values = [step * 10.0**power for power in decades for step in steps]
-        slack = 1.0 + 1e-9
-        return [v for v in values if self.low / slack <= v <= self.high * slack]
+    def tick_values(self, most: int = 4, room_at_end: bool = False) -> list[float]:
+        """Return round values along the axis.
+
+        Args:
+            most: Intervals at most, about.
+            room_at_end: Leave out what lies at the upper end, where a neighbour's label may be.
+        """
+        if self.ticks:
+            return [position for position, _ in self.ticks]
+        slack = 1e-9 * (self.high - self.low)
+        if self.log:
+            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            steps = (1, 2, 5) if math.log10(self.high / self.low) <= 1.6 else (1,)
+            values = [step * 10.0**power for power in decades for step in steps]
+        else:
+            size = 10.0 ** math.floor(math.log10((self.high - self.low) / most))
+            wanted = (step * size for step in (1.0, 2.0, 2.5, 5.0, 10.0))
+            step = next(s for s in wanted if (self.high - self.low) / s <= most + slack)
+            if self.values:
+                step = max(1.0, round(step))
+            first = math.ceil((self.low - slack) / step)
+            values = [step * i for i in range(first, math.floor((self.high + slack) / step) + 1)]
+        end = float(self.from_unit(np.array(0.92))) if room_at_end else self.high
+        return [float(f"{v:.12g}") for v in values if self.low - slack <= v <= end + slack]
 
     def from_unit(self, unit: FloatArray) -> FloatArray:
         """Return plot coordinates of positions in the unit cube."""

@@ -248,7 +248,12 @@ class _Page:
             return _section("Learning curves", "<p>No evaluation so far.</p>", "curves")
         seeds = max((len(arm.runs) for arm in study.arms), default=0)
         says = "The student's score on the fixed test set while it trained. "
-        if seeds > 1:
+        if seeds == 2:
+            says += (
+                "Thick: mean of two seeds; faint: each of them; bars at the end: 95&nbsp;% t "
+                "intervals of the last mean, which from two seeds are wide. "
+            )
+        elif seeds > 2:
             says += (
                 "Thick: mean over seeds; band: 95&nbsp;% t interval of the mean at each point; "
                 "faint: every seed. "
@@ -289,7 +294,9 @@ class _Page:
             "tasks evenly is not spending steps evenly."
         )
         about += _axis_note(view)
-        key = _key(STEPS_RAMP, "none", f"{number(top, 2)} times an even spread", 1 / np.sqrt(top))
+        key = _key(
+            STEPS_RAMP, "none", f"{number(top, 2)} times an even spread or more", 1 / np.sqrt(top)
+        )
         return _section(
             f"Where the {unit} went",
             f'<p>{about}</p>{key}<div class="panels">{"".join(panels)}</div>',

@@ -1,4 +1,4 @@
-"""Runs: one folder each, with logs, checkpoints, exact resume, forks and the reason for every task."""
+"""Runs: one folder each, with logs, checkpoints, exact resume, forks, and why each task came."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Checkpoints:
             files = {path.name: fingerprint(path) for path in sorted(draft.iterdir())}
             manifest = {"step": step, "files": files, "logs": dict(logs), "pieces": dict(pieces)}
             _write_durably(draft / "manifest.json", json.dumps(manifest, indent=1))
-            # One at the same step says the same: a run that checkpoints twice without a step between.
+            # One at the same step says the same: two checkpoints without a step between.
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)
             _sync_folder(self.folder)

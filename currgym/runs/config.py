@@ -17,7 +17,8 @@ __all__ = ["RunConfig", "environment_id", "family_name", "is_data"]
 
 FORMAT = 1
 _PACKAGES = (
-    "numpy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "scikit-learn", "scipy", "box2d",
+    "numpy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "scikit-learn", "scipy",
+    "box2d",
 )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def _environments() -> Table:
 
 
 def _teachers() -> Table:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in teachers:
         cls = teachers[name]
         knows = cls.privileges
@@ -52,7 +52,7 @@ def _teachers() -> Table:
 
 
 def _students() -> Table:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (name, students[name].kind, "yes" if students[name].exact else "-", students[name].summary)
         for name in students
     ]

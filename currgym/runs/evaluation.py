@@ -122,7 +122,9 @@ class Evaluator:
         native = gymnasium.spec(env_id).vector_entry_point is not None
         count = min(len(self._pairs), NATIVE_ENVS if native else SINGLE_ENVS)
         self._desk: _NativeDesk | _SingleDesk = (
-            _NativeDesk(env_id, env_kwargs, count) if native else _SingleDesk(env_id, env_kwargs, count)
+            _NativeDesk(env_id, env_kwargs, count)
+            if native
+            else _SingleDesk(env_id, env_kwargs, count)
         )
         self.steps = 0
         """``env.step`` calls of the last :meth:`play`, every sub-environment counted."""

@@ -78,4 +78,3 @@ def read_rows(path: Path) -> Iterable[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         lines = (line for line in file if line.endswith("\n"))
         yield from csv.DictReader(lines)
-

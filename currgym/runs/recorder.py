@@ -1,4 +1,4 @@
-"""Writes what passes between curriculum and teacher, so that the log of a run rebuilds the teacher."""
+"""Writes what passes between curriculum and teacher, so that a log rebuilds the teacher."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from currgym.tasks import TaskSpace
 __all__ = ["BASE_COLUMNS", "RunRecorder", "episode_header"]
 
 BASE_COLUMNS = (
-    "episode", "id", "env", "step", "seed", "return", "length", "success", "terminated", "truncated",
+    "episode", "id", "env", "step", "seed", "return", "length", "success", "terminated",
+    "truncated",
 )  # fmt: skip
 _PLAIN_EXTRAS = ("discounted", "initial_values", "trials")
 
 
 def episode_header(space: TaskSpace, extras: tuple[str, ...]) -> str:
-    """Return the header of ``episodes.csv``: fixed columns, the task by name, what the teacher needs."""
+    """Return the header of ``episodes.csv``: fixed columns, the task, what the teacher needs."""
     names = [f"task.{name}" for name in space.names]
     more = [name if name in _PLAIN_EXTRAS else f"score.{name}" for name in extras]
     return ",".join([*BASE_COLUMNS, *names, *more])

@@ -81,9 +81,7 @@ class RLSession:
         )
         self.teacher = rl_teacher(config, about)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
-        vec = gymnasium.make_vec(
-            about.env_id, num_envs=config.num_envs, **config.env_parameters
-        )
+        vec = gymnasium.make_vec(about.env_id, num_envs=config.num_envs, **config.env_parameters)
         self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True, provides=["probe"])
         parameters = dict(config.student_parameters)
         self.student = SB3Student(
@@ -135,9 +133,7 @@ class RLSession:
             )
         with guarded_randomness():
             rows = self._evaluator.play(self.policy())
-        self.curriculum.ledger.charge(
-            evaluations=len(rows), evaluation_steps=self._evaluator.steps
-        )
+        self.curriculum.ledger.charge(evaluations=len(rows), evaluation_steps=self._evaluator.steps)
         return rows
 
     def policy(self) -> Policy:
@@ -189,8 +185,16 @@ class RLSession:
     @property
     def log_columns(self) -> frozenset[str]:
         """Columns and scores beyond the fixed ones that the teacher works on."""
-        return frozenset(self.teacher.needs) - {"probe", "successes", "lengths", "terminated",
-                                                "truncated", "returns", "seeds", "ids"}
+        return frozenset(self.teacher.needs) - {
+            "probe",
+            "successes",
+            "lengths",
+            "terminated",
+            "truncated",
+            "returns",
+            "seeds",
+            "ids",
+        }
 
     def note(self, name: str, value: float) -> None:
         """Add a scalar to the TensorBoard events."""
@@ -201,4 +205,3 @@ class RLSession:
         self.venv.close()
         if self._evaluator is not None:
             self._evaluator.close()
-

@@ -18,12 +18,12 @@ import numpy as np
 
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
 from currgym.runs.config import RunConfig
+from currgym.runs.evaluation import TestSet
 from currgym.runs.logs import Logs
 from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
 from currgym.runs.session import Session, open_session
-from currgym.runs.evaluation import TestSet
 
 __all__ = ["Interrupted", "Progress", "Run", "load_policy"]
 
@@ -187,8 +187,8 @@ class Run:
             self._write_config()
         if not session.exact:
             self.notes.append(
-                f"resume is not exact for student {self.config.student!r}: an interrupted run goes on, "
-                "but not bit for bit"
+                f"resume is not exact for student {self.config.student!r}: an interrupted run "
+                "goes on, but not bit for bit"
             )
         session.log_to(self.folder / "tensorboard")
         return session

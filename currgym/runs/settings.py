@@ -1,4 +1,4 @@
-"""``--set part.name=value``: every hyperparameter by name, checked and typed before anything runs."""
+"""``--set part.name=value``: hyperparameters by name, checked and typed before anything runs."""
 
 from __future__ import annotations
 
@@ -89,8 +89,11 @@ def typed(name: str, text: str, parameter: inspect.Parameter | None) -> Any:
 
 
 def _only_float(allowed: tuple[type, ...], value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and float in allowed and (
-        int not in allowed
+    return (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and float in allowed
+        and (int not in allowed)
     )
 
 

@@ -1,10 +1,11 @@
-"""Several arms on one environment over several seeds: a folder of runs that can be taken up again."""
+"""Several arms on one environment over several seeds: a folder of runs to take up again."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -104,7 +105,9 @@ class StudyProgress:
     @property
     def done(self) -> float:
         """Share of all steps taken."""
-        return sum(min(s, self.total) for s, _ in self.runs.values()) / (self.total * len(self.runs))
+        return sum(min(s, self.total) for s, _ in self.runs.values()) / (
+            self.total * len(self.runs)
+        )
 
 
 class Study:
@@ -128,7 +131,9 @@ class Study:
             if arm.of is not None and arm.of not in labels:
                 raise ValueError(f"arm {arm.label!r} replays {arm.of!r}, which is not an arm here")
             if arm.of is not None and len(self.seeds) < 2:
-                raise ValueError(f"arm {arm.label!r} replays another seed's log: use 2 seeds or more")
+                raise ValueError(
+                    f"arm {arm.label!r} replays another seed's log: use 2 seeds or more"
+                )
 
     @property
     def baseline(self) -> str:
@@ -316,10 +321,13 @@ def _work(config: RunConfig, folder: str) -> None:
         run = Run.open(path, trust=True)  # this study wrote it
     else:
         run = Run.create(config, path)
-    last = 0.0
+    last, parent = 0.0, os.getppid()
 
     def note(running: Run) -> None:
         nonlocal last
+        if os.getppid() != parent:
+            # The study was killed: nobody waits for this run, so it stops with a checkpoint.
+            running.stopping = True
         if time.monotonic() - last > 0.4:
             last = time.monotonic()
             (path / "progress.json").write_text(json.dumps([running.steps, running.last_mean]))
@@ -338,4 +346,3 @@ def _read_progress(folder: Path, total: int) -> tuple[int, float | None]:
         return int(steps), solved
     except (OSError, ValueError):
         return 0, None
-

@@ -41,7 +41,9 @@ class Explanation:
     row: dict[str, str]
 
 
-def rebuild_teacher(folder: str | Path, before_ticket: int | None = None, trust: bool = False) -> Teacher:
+def rebuild_teacher(
+    folder: str | Path, before_ticket: int | None = None, trust: bool = False
+) -> Teacher:
     """Return the teacher as the log makes it.
 
     Args:
@@ -72,7 +74,9 @@ def rebuild_teacher(folder: str | Path, before_ticket: int | None = None, trust:
                 teacher.requests()
                 issued += count
             else:
-                rows = [next(probes if call["call"] == "probed" else episodes) for _ in range(count)]
+                rows = [
+                    next(probes if call["call"] == "probed" else episodes) for _ in range(count)
+                ]
                 teacher.update(_outcomes(rows, teacher.space, call["call"] == "probed"))
     return teacher
 
@@ -90,13 +94,13 @@ def explain(folder: str | Path, episode: int, trust: bool = False) -> Explanatio
     """
     path = Path(folder) / "episodes.csv"
     RunConfig.read(Path(folder))
-    count = 0
+    last = -1
     for row in read_rows(path) if path.exists() else ():
-        if int(row["episode"]) == episode:
+        last = int(row["episode"])
+        if last == episode:
             break
-        count += 1
     else:
-        raise ValueError(f"{folder} has {count} finished episodes, so none numbered {episode}")
+        raise ValueError(f"{folder} has {last + 1} finished episodes, so none numbered {episode}")
     ticket = int(row["id"])
     teacher = rebuild_teacher(folder, before_ticket=ticket, trust=trust)
     task = {

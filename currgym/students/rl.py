@@ -25,7 +25,16 @@ __all__ = ["Policy", "SB3Student", "guarded_randomness", "student_parameters"]
 
 SafePoint = Callable[[], None]
 _OWN = ("normalize", "net_arch", "activation", "action_noise")
-_PLUMBING = ("self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model")
+_PLUMBING = (
+    "self",
+    "policy",
+    "env",
+    "seed",
+    "device",
+    "verbose",
+    "tensorboard_log",
+    "_init_setup_model",
+)
 # Plain attributes beyond parameters and optimisers that the next update depends on.
 _COUNTERS = (
     "num_timesteps", "_n_updates", "_episode_num", "_n_calls", "_current_progress_remaining",
@@ -197,10 +206,10 @@ class SB3Student:
         policy = "MlpLstmPolicy" if lstm else "MlpPolicy"
         self.model = cls(
             policy, env, seed=seed, device="cpu", policy_kwargs=policy_kwargs or None, **parameters
-        )  # type: ignore[call-arg]
+        )
         self.restored: Mapping[str, Any] | None = None
         self.updates = 0
-        """Gradient updates so far: steps of the optimiser (of the critic's, where there are two)."""
+        """Gradient updates so far: steps of the optimiser (the critic's, where there are two)."""
         critic = getattr(self.model, "critic", None)
         optimizer = getattr(critic, "optimizer", None) or self.model.policy.optimizer
         optimizer.register_step_post_hook(self._count_update)
@@ -249,7 +258,7 @@ class SB3Student:
         self.model._last_obs = env.reset()  # type: ignore[assignment]
         self.model._last_episode_starts = np.ones((env.num_envs,), dtype=bool)
         if self.normalizer is not None:
-            self.model._last_original_obs = self.normalizer.get_original_obs()  # type: ignore[assignment]
+            self.model._last_original_obs = self.normalizer.get_original_obs()
 
     def policy(self) -> Policy:
         """Return its deterministic behaviour at present."""
@@ -322,8 +331,8 @@ class SB3Student:
         pairs = [(now[k], saved[k]) for k in saved] if isinstance(saved, dict) else [(now, saved)]
         if not all(np.array_equal(a, b) for a, b in pairs):
             raise RuntimeError(
-                "the environments did not come back to where the checkpoint left them: they are not "
-                "deterministic given task, seed and actions"
+                "the environments did not come back to where the checkpoint left them: they are "
+                "not deterministic given task, seed and actions"
             )
 
     def restore_randomness(self) -> None:
@@ -374,6 +383,6 @@ def _load_normalizer(normalizer: VecNormalize, state: Mapping[str, Any]) -> None
     normalizer.old_reward = np.array(state["old_reward"])
     if "obs_by_key" in state:
         for key, value in state["obs_by_key"].items():
-            _load_moments(normalizer.obs_rms[key], value)  # type: ignore[index]
+            _load_moments(normalizer.obs_rms[key], value)
     elif "obs" in state:
         _load_moments(normalizer.obs_rms, state["obs"])  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -38,6 +38,29 @@ def test_curves_show_the_data(study: Study) -> None:
         faint = [other for other in ax.lines if to_hex(other.get_color()) == colour]
         assert len(faint) == 1 + len(arm.runs)
     assert [t.get_text() for t in ax.texts] != []
+
+
+def test_the_last_evaluation_past_the_budget_is_in_sight(
+    tmp_path: Path, study_folder: Make
+) -> None:
+    folder = study_folder(tmp_path / "c", seeds=3, arms=("random", "window"))
+    for path in folder.glob("runs/*/*/evaluations.csv"):
+        path.write_text(path.read_text().replace("\n6000,", "\n6144,"))
+    study = load(folder)
+    ax = Figure().subplots()
+    learning_curves(study, ax=ax)
+    assert ax.get_xlim() == (0, 6144)
+
+
+def test_two_seeds_get_a_bar_and_no_band(tmp_path: Path, study_folder: Make) -> None:
+    drawn = {}
+    for seeds in (2, 3):
+        study = load(study_folder(tmp_path / f"{seeds}", seeds=seeds, arms=("random", "window")))
+        ax = Figure().subplots()
+        learning_curves(study, ax=ax)
+        bands = [c for c in ax.collections if isinstance(c, PolyCollection)]
+        drawn[seeds] = (len(bands), len(ax.containers))
+    assert drawn == {2: (0, 2), 3: (2, 0)}
 
 
 def test_one_colour_a_teacher_everywhere(study: Study) -> None:

@@ -77,7 +77,7 @@ def test_views(tmp_path: Path, spaces: dict[str, TaskSpace], study_folder: Make)
     assert [a.label for a in views["plane"].axes] == ["stump height", "obstacle spacing"]
     (line,) = views["line"].axes
     assert line.log
-    assert line.log_ticks == pytest.approx([0.1, 1.0, 10.0])
+    assert line.tick_values() == pytest.approx([0.1, 1.0, 10.0])
     assert views["many"].axes[0].column is None  # declared difficulty
     assert views["examples"].axes[0].label.startswith("difficulty rank")
 
@@ -103,6 +103,15 @@ def test_whole_numbers_and_labels_are_never_cut() -> None:
     edges = many.edges(12)
     assert (edges % 1 == 0.5).all()
     assert many.measure(edges).sum() == pytest.approx(1.0)
+
+
+def test_ticks_are_round_and_leave_room() -> None:
+    assert Axis("x", 0.0, 6.0, 0, 0).tick_values() == [0, 2, 4, 6]
+    assert Axis("x", 0.0, 3.0, 0, 0).tick_values(room_at_end=True) == [0, 1, 2]
+    assert Axis("x", -0.3, 0.3, 0, 0).tick_values() == [-0.2, 0.0, 0.2]
+    assert Axis("x", -0.5, 2.5, 0, 0, values=3).tick_values() == [0, 1, 2]
+    assert Axis("x", 0.02, 0.5, 0, 0, log=True).tick_values() == [0.02, 0.05, 0.1, 0.2, 0.5]
+    assert Axis("x", 2.0, 200.0, 0, 0, log=True).tick_values() == [10, 100]
 
 
 def test_cells_around_grid_points() -> None:

@@ -90,7 +90,10 @@ def first_difference(a: object, b: object, path: str = "state") -> str | None:
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         if len(a) != len(b):
             return f"{path}: lengths {len(a)} and {len(b)}"
-        found = (first_difference(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a, b)))
+        found = (
+            first_difference(x, y, f"{path}[{i}]")
+            for i, (x, y) in enumerate(zip(a, b, strict=True))
+        )
         return next((f for f in found if f is not None), None)
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         return None if torch.equal(a, b) else f"{path}: tensors differ"

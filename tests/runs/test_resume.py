@@ -17,8 +17,8 @@ sys.modules["killing"] = killing
 _spec.loader.exec_module(killing)
 
 PPO = [
-    "CartPole-v0", "--teacher", "alp-gmm", "--student", "ppo", "--steps", "12000", "--num-envs", "4",
-    "--set", "student.n_steps=128", "--set", "teacher.fit_period=40", "--test-tasks", "4",
+    "CartPole-v0", "--teacher", "alp-gmm", "--student", "ppo", "--steps", "12000", "--num-envs",
+    "4", "--set", "student.n_steps=128", "--set", "teacher.fit_period=40", "--test-tasks", "4",
     "--test-seeds", "1", "--evaluate-every", "3000",
 ]  # fmt: skip
 SAC = [

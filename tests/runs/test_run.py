@@ -67,7 +67,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(digits: Any) -> Non
     run = digits()
     run.train()
     before = (run.folder / "episodes.csv").read_bytes()
-    with pytest.raises(FileExistsError, match="holds another run.*currgym resume"):
+    with pytest.raises(FileExistsError, match=r"holds another run.*currgym resume"):
         Run.create(run.config, run.folder)
     assert (run.folder / "episodes.csv").read_bytes() == before
 
@@ -215,6 +215,6 @@ def test_foreign_modules_need_trust(tmp_path: Path) -> None:
         env="antigravity:Env-v0", teacher="random", student="ppo", steps=10, modules=["this"]
     )
     Run.create(config, tmp_path / "run")
-    with pytest.raises(ValueError, match="this, antigravity.*--trust"):
+    with pytest.raises(ValueError, match=r"this, antigravity.*--trust"):
         Run.open(tmp_path / "run")
     Run.open(tmp_path / "run", trust=True)

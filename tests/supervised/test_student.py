@@ -225,8 +225,8 @@ def test_any_teacher_drives_it_and_a_stopped_run_goes_on_exactly(
     assert whole.evaluate() == second.evaluate()
     probe = np.random.default_rng(0)
     assert np.array_equal(
-        rest.teacher.preview(20, probe),
-        curriculum.teacher.preview(20, np.random.default_rng(0)),
+        rest.teacher.preview(20, probe),  # type: ignore[attr-defined]
+        curriculum.teacher.preview(20, np.random.default_rng(0)),  # type: ignore[attr-defined]
     )
 
 
