@@ -208,10 +208,13 @@ class Curriculum:
             seeds = self._rng.integers(SEED_LIMIT, size=n)
         if proposals.seeds is not None:
             seeds = np.asarray(proposals.seeds, dtype=np.int64)
-        workers = [-1] * n if envs is None else [int(e) for e in envs]
-        for i, (seed, env) in enumerate(zip(seeds.tolist(), workers, strict=True)):
-            self._open[first + i] = _Open(tasks[i], seed, env, probe)
-        tickets = Tickets(np.arange(first, self._next_id), tasks, seeds)
+        if envs is None:
+            envs = [-1] * n
+        number, opened = first, self._open
+        for task, seed, env in zip(tasks, seeds.tolist(), envs, strict=True):
+            opened[number] = _Open(task, seed, int(env), probe)
+            number += 1
+        tickets = Tickets(np.arange(first, number), tasks, seeds)
         if self.recorder is not None:
             self.recorder.issued(tickets, probe)
         return tickets
@@ -243,24 +246,33 @@ class Curriculum:
             ValueError: If a value is not finite. Nothing has changed then.
         """
         keys = self._take(ids)
-        opened = [self._open[k] for k in keys]
+        tasks: list[Any] = []
+        seeds: list[int] = []
+        envs: list[int] = []
+        probes: list[bool] = []
+        for key in keys:
+            ticket = self._open[key]
+            tasks.append(ticket.task)
+            seeds.append(ticket.seed)
+            envs.append(ticket.env)
+            probes.append(ticket.probe)
         outcomes = Outcomes(
-            [o.task for o in opened],
+            tasks,
             returns,
             ids=np.array(keys, dtype=np.int64),
-            seeds=np.array([o.seed for o in opened], dtype=np.int64),
-            probe=[o.probe for o in opened] if any(o.probe for o in opened) else None,
+            seeds=np.array(seeds, dtype=np.int64),
+            probe=probes if True in probes else None,
             **columns,
         )
         for key in keys:
             del self._open[key]
-        self._charge(opened, outcomes.lengths)
+        self._charge(probes, outcomes.lengths)
         clock = self.ledger.steps if step is None else step
         if not self.ordered:
-            self._deliver(outcomes, [o.env for o in opened], clock)
+            self._deliver(outcomes, envs, clock)
             return outcomes
-        for row, (key, ticket) in enumerate(zip(keys, opened, strict=True)):
-            self._buffer.held[key] = _Held(outcomes.take([row]), ticket.env, clock)
+        for row, (key, env) in enumerate(zip(keys, envs, strict=True)):
+            self._buffer.held[key] = _Held(outcomes.take([row]), env, clock)
         if self.lag is None:
             self._flush(self._next_id)
         return outcomes
@@ -298,9 +310,9 @@ class Curriculum:
             raise KeyError(f"tickets named twice in one call: {keys}")
         return keys
 
-    def _charge(self, opened: list[_Open], lengths: IntArray) -> None:
-        for ticket, length in zip(opened, lengths.tolist(), strict=True):
-            if ticket.probe:
+    def _charge(self, probes: list[bool], lengths: IntArray) -> None:
+        for probe, length in zip(probes, lengths.tolist(), strict=True):
+            if probe:
                 self.ledger.probes += 1
                 self.ledger.probe_steps += length
             else:

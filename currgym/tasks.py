@@ -217,10 +217,13 @@ class BoxTasks(TaskSpace):
         self._all_log = self._any_log and bool(self._log.all())
         low, high = self.low[live], self.high[live]
         self._low_live, self._high_live = low, high
+        # A space simple enough for one task to be mapped without arrays, number by number.
+        self._plain = self._all_live and not self._any_whole and self._all_log == self._any_log
         self._start = np.where(self._log, np.log(np.where(self._log, low, 1.0)), low)
         end = np.where(self._log, np.log(np.where(self._log, high, 1.0)), high)
         # A whole-number dimension owns one slice more than its width, so that each value has one.
         self._width = np.where(self._whole, end - self._start + 1.0, end - self._start)
+        self._lists = tuple(array.tolist() for array in (self._start, self._width, low, high))
         # Whether rounding misses a bound from the inside; the ends of the cube are the bounds.
         self._misses_ends = False
         ends = self._live_from_unit(np.repeat([[0.0], [1.0]], len(low), axis=1))
@@ -345,6 +348,14 @@ class BoxTasks(TaskSpace):
         point[0, column] = unit
         return float(self._live_from_unit(point)[0, column])
 
+    def _one_task(self, unit: list[float]) -> FloatArray:
+        """Do what :meth:`_live_from_unit` does, for one interior point of a plain space."""
+        start, width, low, high = self._lists
+        values = [s + u * w for s, u, w in zip(start, unit, width, strict=True)]
+        if self._any_log:
+            values = np.exp(np.array(values)).tolist()
+        return np.array([list(map(min, map(max, values, low), high))])
+
     def _live_from_unit(self, unit: FloatArray, interior: bool = False) -> FloatArray:
         values = self._start + unit * self._width
         if self._all_log:
@@ -376,6 +387,8 @@ class BoxTasks(TaskSpace):
             if not np.isfinite(array).all():
                 raise ValueError("unit tasks must be finite numbers")
             array = np.minimum(np.maximum(array, 0.0), 1.0)
+        elif self._plain and len(array) == 1:
+            return self._one_task(few)
         live = self._live_from_unit(array, interior)
         if self._all_live:
             return live

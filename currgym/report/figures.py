@@ -296,7 +296,8 @@ def picture(study: Study) -> Figure:
         height = max(4.9, 1.9 + 1.16 * len(arms))
         figure = Figure(figsize=(12.8, height))
         bottom, top = 0.98, height - (1.06 if view.plane else 0.82)
-        curves = _panel(figure, 0.66, bottom, 3.8, top - bottom)
+        bars = any(len(arm.runs) == 2 for arm in study.arms)
+        curves = _panel(figure, 0.66, bottom, 3.5 if bars else 3.8, top - bottom)
         learning_curves(study, ax=curves, palette=palette)
         _headline(
             figure, 0.66, height, "Does the student learn?",
