@@ -20,6 +20,7 @@ __all__ = ["Curriculum", "Ledger", "Recorder", "Tickets"]
 
 IntArray = NDArray[np.int64]
 SEED_LIMIT = 2**31 - 1
+_SEED_BLOCK = 256
 
 
 class Tickets(NamedTuple):
@@ -158,6 +159,9 @@ class Curriculum:
         self.recorder: Recorder | None = None
         # Its own branch of the seed: a teacher made from the same number draws other numbers.
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+        # Episode seeds are drawn in blocks: what is left of one, last first, and where it began.
+        self._seeds_ahead: list[int] = []
+        self._seed_block = self._rng.bit_generator.state
         self._next_id = 0
         self._open: dict[int, _Open] = {}
         self._buffer = _Buffer()
@@ -202,22 +206,28 @@ class Curriculum:
         n = len(tasks)
         first, self._next_id = self._next_id, self._next_id + n
         # Drawn even where the teacher gives its own, so that the stream does not depend on it.
-        if n == 1:  # the same stream as an array of one, at a third of the cost
-            seeds = np.array([self._rng.integers(SEED_LIMIT)])
-        else:
-            seeds = self._rng.integers(SEED_LIMIT, size=n)
+        seeds = self._draw_seeds(n)
         if proposals.seeds is not None:
-            seeds = np.asarray(proposals.seeds, dtype=np.int64)
+            seeds = np.asarray(proposals.seeds, dtype=np.int64).tolist()
         if envs is None:
             envs = [-1] * n
         number, opened = first, self._open
-        for task, seed, env in zip(tasks, seeds.tolist(), envs, strict=True):
+        for task, seed, env in zip(tasks, seeds, envs, strict=True):
             opened[number] = _Open(task, seed, int(env), probe)
             number += 1
-        tickets = Tickets(np.arange(first, number), tasks, seeds)
+        tickets = Tickets(np.arange(first, number), tasks, np.array(seeds, dtype=np.int64))
         if self.recorder is not None:
             self.recorder.issued(tickets, probe)
         return tickets
+
+    def _draw_seeds(self, n: int) -> list[int]:
+        seeds: list[int] = []
+        while len(seeds) < n:
+            if not self._seeds_ahead:
+                self._seed_block = self._rng.bit_generator.state
+                self._seeds_ahead = self._rng.integers(SEED_LIMIT, size=_SEED_BLOCK).tolist()[::-1]
+            seeds.append(self._seeds_ahead.pop())
+        return seeds
 
     # Back ----------------------------------------------------------------------------------------
 
@@ -227,6 +237,7 @@ class Curriculum:
         returns: ArrayLike | None = None,
         *,
         step: int | None = None,
+        checked: bool = False,
         **columns: Any,
     ) -> Outcomes:
         """Take back finished attempts and tell the teacher.
@@ -235,6 +246,7 @@ class Curriculum:
             ids: Tickets, any number in any order, each once.
             returns: Raw returns, ``(n,)``.
             step: The student's clock, for the log; by default the steps in the ledger.
+            checked: The columns are known to be what :meth:`currgym.Outcomes.of_checked` takes.
             **columns: Further columns of :class:`currgym.Outcomes` (``lengths``, ``successes``,
                 ``scores``, ...).
 
@@ -256,8 +268,8 @@ class Curriculum:
             seeds.append(ticket.seed)
             envs.append(ticket.env)
             probes.append(ticket.probe)
-        outcomes = Outcomes(
-            tasks,
+        outcomes = (Outcomes.of_checked if checked else Outcomes)(
+            np.array(tasks),
             returns,
             ids=np.array(keys, dtype=np.int64),
             seeds=np.array(seeds, dtype=np.int64),
@@ -385,7 +397,8 @@ class Curriculum:
         opened = list(self._open.values())
         return {
             "teacher": save(),
-            "rng": self._rng.bit_generator.state,
+            "rng": self._seed_block,
+            "seeds_ahead": len(self._seeds_ahead),
             "next_id": self._next_id,
             "ordered_next": self._buffer.next_id,
             "ordered_closed": np.array(sorted(self._buffer.held), dtype=np.int64),
@@ -400,7 +413,11 @@ class Curriculum:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state, bit for bit."""
         self.teacher.load_state_dict(state["teacher"])  # type: ignore[attr-defined]
-        self._rng.bit_generator.state = state["rng"]
+        self._rng.bit_generator.state = self._seed_block = state["rng"]
+        self._seeds_ahead = []
+        if int(state["next_id"]):  # a block was begun
+            self._draw_seeds(1)
+            del self._seeds_ahead[int(state["seeds_ahead"]) :]
         self._next_id = int(state["next_id"])
         closed = {int(k): _Held(None, -1, 0) for k in state["ordered_closed"]}
         self._buffer = _Buffer(int(state["ordered_next"]), closed)

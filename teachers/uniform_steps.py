@@ -26,7 +26,7 @@ class UniformSteps(Teacher):
     of the tasks is solved in 1,500 steps and the rest fails in 80, the solved ones fill 86 % of the
     student's batches, and a teacher may look better only because it corrects that.
 
-    Differences: does not apply. Over a box the cube is cut into regions by a regression tree on the
+    Over a box the cube is cut into regions by a regression tree on the
     latest lengths (a cut must explain more than noise would); a region is drawn by its volume over
     its mean length, and a task uniformly within. Over discrete tasks each has a running mean of its
     lengths, shrunk to the mean of its group and that to the mean of all, and a pass holds each task

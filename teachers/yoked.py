@@ -60,10 +60,10 @@ def _true(text: str | None) -> bool:
 class Yoked(Teacher):
     """Replay the exact tasks of another run, in their order: its curriculum without adaptivity.
 
-    Source: yoked controls of conditioning experiments; in this form design note "Honest results":
-    gain = better marginal + order + adaptivity, and this teacher lacks only the last.
+    Source: the yoked controls of conditioning experiments. A teacher's gain is a better marginal
+    distribution, plus its order, plus adaptivity; this one lacks only the last.
 
-    Differences: none known; the log goes round when it is exhausted, and counts that.
+    Differences: the log goes round when it is exhausted, and that is counted.
 
     >>> from currgym import BoxTasks, make_teacher
     >>> space = BoxTasks([0], [1])

@@ -32,6 +32,7 @@ class Actor(Protocol):
 
     def act(self, observations: Any, starts: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Return one action for each raw observation; ``starts`` is True at an episode's first."""
+        ...
 
 
 Policy = Actor | Callable[[Any], Any]

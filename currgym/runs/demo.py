@@ -92,6 +92,7 @@ def run_demo(out: Path, jobs: int, short: bool, stage: Stage, follow: Follow) ->
     document = json.loads(path.read_text(encoding="utf-8"))
     document["supervised"] = "supervised"
     document["film"] = films
+    document["command"] = "currgym demo"
     path.write_text(json.dumps(document, indent=1), encoding="utf-8")
     stage("4/4  writing the report")
     return write(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def film_run(
     Raises:
         ValueError: If it is no run with environments, or has no checkpoint yet.
     """
+    # Frames are arrays: no window, and no word about a missing display.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     import gymnasium
 
     from currgym.report.film import film
@@ -47,7 +50,7 @@ def film_run(
     for name, where in chosen.items():
         path = out or Path(folder) / "films" / f"{name}.gif"
         path.parent.mkdir(parents=True, exist_ok=True)
-        written.append(film(session.policy(), env, where, seed, path))
+        written.append(film(session.policy(), env, where, seed, path, title=f"{name} task"))
     env.close()
     session.close()
     return written

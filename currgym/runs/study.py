@@ -27,6 +27,9 @@ _NOT_ADAPTIVE = frozenset(
 )  # fmt: skip
 
 
+_CONTROLS = frozenset({"uniform-steps", "yoked", "yoked-shuffled"})
+
+
 @dataclass(frozen=True)
 class Arm:
     """One teacher with its settings.
@@ -184,7 +187,7 @@ class Study:
                     "parameters": arm.parameters,
                     "of": arm.of,
                     "privileges": self._privileges(arm),
-                    "reference": False,
+                    "reference": arm.teacher in _CONTROLS,
                 }
                 for arm in self.arms
             ],

@@ -49,7 +49,7 @@ def interquartile_mean(
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    estimate = float(stats.trim_mean(matrix, 0.25, axis=None))
+    estimate = float(stats.trim_mean(matrix.ravel(), 0.25))
     seeds, columns = matrix.shape
     if seeds < 2:
         return Interval(estimate, math.nan, math.nan, seeds, "one seed: no interval", level)
