@@ -117,6 +117,37 @@ class Outcomes:
             if low < 0 or high > 1:
                 raise ValueError(f"successes must lie in [0, 1], got [{low:g}, {high:g}]")
 
+    @classmethod
+    def of_checked(
+        cls,
+        tasks: NDArray[Any],
+        returns: FloatArray,
+        *,
+        ids: IntArray,
+        seeds: IntArray,
+        lengths: IntArray,
+        discounted: FloatArray,
+        terminated: BoolArray,
+        truncated: BoolArray,
+        successes: FloatArray | None = None,
+        initial_values: FloatArray | None = None,
+        probe: ArrayLike | None = None,
+        scores: Mapping[str, FloatArray] | None = None,
+    ) -> Outcomes:
+        """Return outcomes from arrays known to be right: ``(n,)``, these types, finite, in range.
+
+        The vector form makes one an episode, of arrays that it has made and looked through itself.
+        """
+        self = cls.__new__(cls)
+        self.tasks, self.returns, self.ids, self.seeds = tasks, returns, ids, seeds
+        self.lengths, self.discounted = lengths, discounted
+        self.terminated, self.truncated = terminated, truncated
+        self.successes, self.initial_values = successes, initial_values
+        self.trials = None
+        self.probe = None if probe is None else np.array(probe, dtype=np.bool_)
+        self.scores = {} if scores is None else dict(scores)
+        return self
+
     def _column(self, name: str, values: ArrayLike | None, n: int) -> Any:
         if values is None:
             return None

@@ -223,7 +223,8 @@ class BoxTasks(TaskSpace):
         end = np.where(self._log, np.log(np.where(self._log, high, 1.0)), high)
         # A whole-number dimension owns one slice more than its width, so that each value has one.
         self._width = np.where(self._whole, end - self._start + 1.0, end - self._start)
-        self._lists = tuple(array.tolist() for array in (self._start, self._width, low, high))
+        self._starts, self._widths = self._start.tolist(), self._width.tolist()
+        self._bounds = list(zip(low.tolist(), high.tolist(), strict=True))
         # Whether rounding misses a bound from the inside; the ends of the cube are the bounds.
         self._misses_ends = False
         ends = self._live_from_unit(np.repeat([[0.0], [1.0]], len(low), axis=1))
@@ -348,13 +349,19 @@ class BoxTasks(TaskSpace):
         point[0, column] = unit
         return float(self._live_from_unit(point)[0, column])
 
-    def _one_task(self, unit: list[float]) -> FloatArray:
-        """Do what :meth:`_live_from_unit` does, for one interior point of a plain space."""
-        start, width, low, high = self._lists
-        values = [s + u * w for s, u, w in zip(start, unit, width, strict=True)]
+    def _one_task(self, unit: list[float]) -> FloatArray | None:
+        """Do what :meth:`_live_from_unit` does for one interior point of a plain space, quickly."""
+        values = []
+        for u, start, width in zip(unit, self._starts, self._widths, strict=True):
+            if not 0.0 < u < 1.0:
+                return None
+            values.append(start + u * width)
         if self._any_log:
             values = np.exp(np.array(values)).tolist()
-        return np.array([list(map(min, map(max, values, low), high))])
+        for i, (low, high) in enumerate(self._bounds):
+            if not low <= values[i] <= high:
+                values[i] = low if values[i] < low else high
+        return np.array([values])
 
     def _live_from_unit(self, unit: FloatArray, interior: bool = False) -> FloatArray:
         values = self._start + unit * self._width
@@ -373,6 +380,10 @@ class BoxTasks(TaskSpace):
 
     def from_unit(self, unit: ArrayLike) -> FloatArray:
         """Map points ``(n, unit_dim)`` to tasks ``(n, d)``; points outside are clipped."""
+        if self._plain and isinstance(unit, np.ndarray) and unit.shape == (1, len(self.low)):
+            one = self._one_task(unit[0].tolist())
+            if one is not None:
+                return one
         array = np.asarray(unit, dtype=np.float64)
         if array.ndim == 1:
             array = array[None]
@@ -387,8 +398,6 @@ class BoxTasks(TaskSpace):
             if not np.isfinite(array).all():
                 raise ValueError("unit tasks must be finite numbers")
             array = np.minimum(np.maximum(array, 0.0), 1.0)
-        elif self._plain and len(array) == 1:
-            return self._one_task(few)
         live = self._live_from_unit(array, interior)
         if self._all_live:
             return live

@@ -32,6 +32,8 @@ IntArray = NDArray[np.int64]
 State = dict[str, Any]
 
 _FROM_VALUES = VALUE_SCORES | {"initial_values"}
+_WHOLE = frozenset({0.0, 1.0})
+_BOOL = np.dtype(np.bool_)
 _COLUMNS = frozenset(
     {"returns", "ids", "seeds", "lengths", "successes", "discounted", "terminated", "truncated"}
 )
@@ -579,16 +581,20 @@ class CurriculumVectorEnv(_Wrapper):
             "terminated": terminated[index],
             "truncated": truncated[index],
             "discounted": self._discounted[index],
+            "successes": self._successes(index, returns, final),
         }
-        successes = self._successes(index, returns, final)
-        if successes is not None:
-            columns["successes"] = successes
         if self._wanted:
             ends = infos["final_obs"] if same_step else observations
             columns.update(self._scores(index, ends, same_step, columns))
         rows: list[int] = index.tolist()
         try:
-            outcomes = self.curriculum.settle(self._ids[index], returns, step=self.steps, **columns)
+            outcomes = self.curriculum.settle(
+                self._ids[index],
+                returns,
+                step=self.steps,
+                checked=self._checked(columns),
+                **columns,
+            )
         except BaseException:
             # The teacher may have refused what the curriculum has closed already.
             still = set(self.curriculum.open)
@@ -603,6 +609,16 @@ class CurriculumVectorEnv(_Wrapper):
             self._queue_next(rows)
         else:
             self._over = sorted(self._over + rows) if self._over else rows
+
+    def _checked(self, columns: State) -> bool:
+        """Tell whether the curriculum need not look through these columns again.
+
+        Returns are finite here, and so are sums discounted from the same rewards.
+        """
+        successes = columns["successes"]
+        if self._wanted or (successes is not None and not set(successes.tolist()) <= _WHOLE):
+            return False
+        return columns["terminated"].dtype is _BOOL and columns["truncated"].dtype is _BOOL
 
     def _successes(self, index: IntArray, returns: FloatArray, infos: State) -> FloatArray | None:
         """Return ``info["success"]`` where given, else whether the return is above mastery."""

@@ -30,7 +30,7 @@ def demo_studies(out: Path, short: bool = False) -> tuple[Study, Study]:
         num_envs=16,
         # Gravity up to 600 m/s^2: a fifth of the space is beyond any policy, as tasks often are.
         env_parameters={"tasks": {"gravity": [2, 600]}},
-        evaluate_every=1_024 if short else 4_096,
+        evaluate_every=1_024 if short else 7_168,
         student_parameters={"n_steps": 128, "batch_size": 256, "n_epochs": 10},
         test_set="grid",
         test_tasks=16 if short else 100,
@@ -53,7 +53,7 @@ def demo_studies(out: Path, short: bool = False) -> tuple[Study, Study]:
     )
     examples = [Arm(name, name) for name in ("random", "easy-to-hard", "cyclical")]
     return (
-        Study(out, cartpole, arms[:: 3 if short else 1], range(1 if short else 2)),
+        Study(out, cartpole, arms[:: 3 if short else 1], range(1 if short else 3)),
         Study(out / "supervised", digits, examples[: 2 if short else 3], range(1 if short else 5)),
     )
 
