@@ -40,6 +40,11 @@ class Tickets(NamedTuple):
 _NOTHING = Tickets(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 
 
+def _tickets(first: int, tasks: NDArray[Any], seeds: list[int]) -> Tickets:
+    ids = np.arange(first, first + len(seeds), dtype=np.int64)
+    return Tickets(ids, tasks, np.array(seeds, dtype=np.int64))
+
+
 @dataclass
 class Ledger:
     """What has been spent. Attempts and their steps are counted by the curriculum itself.
@@ -179,6 +184,13 @@ class Curriculum:
             RuntimeError: With ``ordered`` and ``lag``, if an outcome that must come first is
                 missing (see :attr:`ready`).
         """
+        first, tasks, seeds = self.deal(n, envs)
+        return _tickets(first, tasks, seeds)
+
+    def deal(
+        self, n: int, envs: Sequence[int] | IntArray | None = None
+    ) -> tuple[int, NDArray[Any], list[int]]:
+        """Do what :meth:`issue` does; return the first id, the tasks and the seeds."""
         if self.lag is not None:
             self._wait_for_order(n)
         propose = getattr(self.teacher, "propose", None)
@@ -197,11 +209,12 @@ class Curriculum:
                 # Asking may have moved the teacher, so the log must say that it was asked.
                 self.recorder.issued(_NOTHING, probe=True)
             return None
-        return self._hand_out(wanted, None, probe=True)
+        first, tasks, seeds = self._hand_out(wanted, None, probe=True)
+        return _tickets(first, tasks, seeds)
 
     def _hand_out(
         self, proposals: Proposals, envs: Sequence[int] | IntArray | None, probe: bool
-    ) -> Tickets:
+    ) -> tuple[int, NDArray[Any], list[int]]:
         tasks = np.array(proposals.tasks)  # a copy: a teacher may write its array again
         n = len(tasks)
         first, self._next_id = self._next_id, self._next_id + n
@@ -211,16 +224,18 @@ class Curriculum:
             seeds = np.asarray(proposals.seeds, dtype=np.int64).tolist()
         if envs is None:
             envs = [-1] * n
-        number, opened = first, self._open
-        for task, seed, env in zip(tasks, seeds, envs, strict=True):
-            opened[number] = _Open(task, seed, int(env), probe)
-            number += 1
-        tickets = Tickets(np.arange(first, number), tasks, np.array(seeds, dtype=np.int64))
+        if n == 1:  # the common case, without a loop
+            self._open[first] = _Open(tasks[0], seeds[0], int(envs[0]), probe)
+        else:
+            for k, (task, seed, env) in enumerate(zip(tasks, seeds, envs, strict=True)):
+                self._open[first + k] = _Open(task, seed, int(env), probe)
         if self.recorder is not None:
-            self.recorder.issued(tickets, probe)
-        return tickets
+            self.recorder.issued(_tickets(first, tasks, seeds), probe)
+        return first, tasks, seeds
 
     def _draw_seeds(self, n: int) -> list[int]:
+        if n == 1 and self._seeds_ahead:
+            return [self._seeds_ahead.pop()]
         seeds: list[int] = []
         while len(seeds) < n:
             if not self._seeds_ahead:
@@ -268,7 +283,8 @@ class Curriculum:
             seeds.append(ticket.seed)
             envs.append(ticket.env)
             probes.append(ticket.probe)
-        outcomes = (Outcomes.of_checked if checked else Outcomes)(
+        make: Any = Outcomes.of_checked if checked else Outcomes
+        outcomes: Outcomes = make(
             np.array(tasks),
             returns,
             ids=np.array(keys, dtype=np.int64),

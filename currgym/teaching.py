@@ -271,8 +271,8 @@ class Teacher(ABC):
         """
         if len(outcomes) == 0:
             return
-        for column in self.needs - {"probe"}:
-            if not outcomes.has(column):
+        for column in self.needs:
+            if column != "probe" and not outcomes.has(column):
                 raise ValueError(
                     f"teacher {self.name!r} needs {column!r} with every outcome and got none: "
                     f"pass it to settle(), or choose a teacher that does without"

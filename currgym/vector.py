@@ -311,6 +311,9 @@ class CurriculumVectorEnv(_Wrapper):
         self.curriculum = (
             teacher if isinstance(teacher, Curriculum) else Curriculum(teacher, seed=seed)
         )
+        for name, value in (("gamma", gamma), ("gae_lambda", gae_lambda)):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], got {value}")
         self.gamma, self.gae_lambda = gamma, gae_lambda
         self.keep_actions = keep_actions
         self.steps = 0
@@ -326,7 +329,9 @@ class CurriculumVectorEnv(_Wrapper):
 
         self._inner_mode = _autoreset_mode(vec)
         self._mode = self._effective_mode()
-        self._transport = _transport(vec, waits=self._mode is AutoresetMode.SAME_STEP)
+        self._ends_in_infos = self._inner_mode is AutoresetMode.SAME_STEP
+        self._waits = self._mode is AutoresetMode.SAME_STEP
+        self._transport = _transport(vec, self._waits)
         self._check_transport()
         if keep_actions:
             self._check_replayable()
@@ -349,6 +354,7 @@ class CurriculumVectorEnv(_Wrapper):
         self._values = _History(n)
         self._rewards = _History(n)
         self._actions = _History(n)
+        self._remembers = bool(keep_actions or self._wanted)
         self._observations: Any = None
 
     def _effective_mode(self) -> AutoresetMode:
@@ -496,16 +502,17 @@ class CurriculumVectorEnv(_Wrapper):
         if waiting is None:
             self._deal(rows)
         else:  # SAME_STEP: what waits is what the reset takes.
-            self._take(rows, Tickets(*(column[index] for column in waiting)))
+            self._take_waiting(index)
             # Put again: the sub-environment may be a new one, or have taken it before an error.
             self._transport.put(rows, waiting.tasks[index], waiting.seeds[index].tolist())
         observations, infos = self.env.reset(options=passed or None)
         self._begin(rows, infos)
         self._over = sorted(set(self._over) - set(rows))
-        if self._mode is AutoresetMode.SAME_STEP:
+        if self._waits:
             self._queue_next(rows)
         self._ready = True
-        self._remember(observations)
+        if self._remembers:
+            self._observations = observations
         return observations, infos
 
     def step(self, actions: Any) -> tuple[Any, FloatArray, Any, Any, dict[str, Any]]:
@@ -533,15 +540,16 @@ class CurriculumVectorEnv(_Wrapper):
         self._clock += 1
         self.steps += len(self._ids) - len(resetting)
         self._returns += rewards
-        self._discounted += np.multiply(self._power, rewards, out=self._product)
+        self._discounted += np.multiply(self._power, rewards, self._product)
         self._power *= self.gamma
         if resetting:
             self._begin(resetting, infos)
-        self._remember(observations)
+        if self._remembers:
+            self._observations = observations
         self.finished = None
         done = terminated | truncated
         broken = not math.isfinite(self._returns.dot(self._ones))
-        if broken or np.count_nonzero(done):
+        if broken or True in done.tolist():
             index = done.nonzero()[0]
             if broken:
                 index = index[np.isfinite(self._returns[index])]
@@ -573,8 +581,7 @@ class CurriculumVectorEnv(_Wrapper):
         self, index: IntArray, observations: Any, terminated: Any, truncated: Any, infos: State
     ) -> None:
         """Settle the episodes that ended in this step, and prepare the next ones."""
-        same_step = self._inner_mode is AutoresetMode.SAME_STEP
-        final = infos.get("final_info", {}) if same_step else infos
+        final = infos.get("final_info", {}) if self._ends_in_infos else infos
         returns = self._returns[index]
         columns: dict[str, Any] = {
             "lengths": self._clock - self._started[index],
@@ -584,8 +591,8 @@ class CurriculumVectorEnv(_Wrapper):
             "successes": self._successes(index, returns, final),
         }
         if self._wanted:
-            ends = infos["final_obs"] if same_step else observations
-            columns.update(self._scores(index, ends, same_step, columns))
+            ends = infos["final_obs"] if self._ends_in_infos else observations
+            columns.update(self._scores(index, ends, columns))
         rows: list[int] = index.tolist()
         try:
             outcomes = self.curriculum.settle(
@@ -602,9 +609,8 @@ class CurriculumVectorEnv(_Wrapper):
             raise
         self._ids[index] = -1
         self.finished = Finished(index, outcomes)
-        if self._mode is AutoresetMode.SAME_STEP:
-            assert self._waiting is not None
-            self._take(rows, Tickets(*(column[index] for column in self._waiting)))
+        if self._waits:
+            self._take_waiting(index)
             self._begin(rows, infos)
             self._queue_next(rows)
         else:
@@ -648,39 +654,47 @@ class CurriculumVectorEnv(_Wrapper):
 
     def _deal(self, rows: list[int]) -> None:
         """Draw the next episodes' tickets and put them where the resets find them."""
-        tickets = self._issue(rows)
-        self._take(rows, tickets)
-        self._transport.put(rows, tickets.tasks, tickets.seeds.tolist())
+        first, tasks, seeds = self._issue(rows)
+        self._take(rows, range(first, first + len(rows)), tasks, seeds)
+        self._transport.put(rows, tasks, seeds)
 
-    def _issue(self, rows: list[int]) -> Tickets:
-        tickets = self.curriculum.issue(len(rows), envs=rows)
+    def _issue(self, rows: list[int]) -> tuple[int, NDArray[Any], list[int]]:
+        first, tasks, seeds = self.curriculum.deal(len(rows), rows)
         if not self._trusted:
             try:
-                self.task_space.check(tickets.tasks)
+                self.task_space.check(tasks)
             except ValueError:
-                self.curriculum.cancel(tickets.ids)
+                self.curriculum.cancel(range(first, first + len(rows)))
                 raise
-        return tickets
+        return first, tasks, seeds
 
-    def _take(self, rows: list[int], tickets: Tickets) -> None:
+    def _take(
+        self, rows: list[int], ids: Sequence[int], tasks: NDArray[Any], seeds: Sequence[int]
+    ) -> None:
         """Make these the tickets of the running episodes."""
         # Row by row here and below: episodes mostly end one at a time, where that is quickest.
         if self._tasks is None:
-            self._tasks = np.empty((self.num_envs, *tickets.tasks.shape[1:]), tickets.tasks.dtype)
-        ids, tasks, seeds = tickets
-        for k, i in enumerate(rows):
-            self._ids[i], self._tasks[i], self._seeds[i] = ids[k], tasks[k], seeds[k]
+            self._tasks = np.empty((self.num_envs, *tasks.shape[1:]), tasks.dtype)
+        for i, id, task, seed in zip(rows, ids, tasks, seeds, strict=True):
+            self._ids[i], self._tasks[i], self._seeds[i] = id, task, seed
             self._started[i] = self._clock
+
+    def _take_waiting(self, index: IntArray) -> None:
+        """SAME_STEP: make the waiting tickets of some sub-environments the running ones."""
+        assert self._waiting is not None
+        ids, tasks, seeds = (column[index] for column in self._waiting)
+        self._take(index.tolist(), ids.tolist(), tasks, seeds.tolist())
 
     def _queue_next(self, rows: list[int]) -> None:
         """SAME_STEP: draw the episodes after the running ones and let them wait."""
-        tickets = self._issue(rows)
+        first, tasks, seeds = self._issue(rows)
+        ids = range(first, first + len(rows))
         if self._waiting is None:
-            self._waiting = Tickets(*(column.copy() for column in tickets))
+            self._waiting = Tickets(np.array(ids), tasks.copy(), np.array(seeds))
         else:
-            for column, fresh in zip(self._waiting, tickets, strict=True):
+            for column, fresh in zip(self._waiting, (ids, tasks, seeds), strict=True):
                 column[rows] = fresh
-        self._transport.put(rows, tickets.tasks, tickets.seeds.tolist())
+        self._transport.put(rows, tasks, seeds)
 
     def _cancel(self, index: IntArray) -> None:
         """Take back the tickets of running episodes."""
@@ -730,7 +744,7 @@ class CurriculumVectorEnv(_Wrapper):
         self._values.write(self._clock - self._started, self._estimates)
         self._estimates = None
 
-    def _scores(self, index: IntArray, ends: Any, each: bool, columns: State) -> State:
+    def _scores(self, index: IntArray, ends: Any, columns: State) -> State:
         """Return the columns made from value estimates."""
         cut = index[columns["truncated"] & ~columns["terminated"]]
         final_values = dict.fromkeys(index.tolist(), 0.0)
@@ -738,7 +752,7 @@ class CurriculumVectorEnv(_Wrapper):
             # Without a value function the last observation's estimate stands in.
             final_values[i] = float(self._values.rows(i, self._clock - self._started[i])[-1])
         if len(cut) and self.value_function is not None:
-            batch = _stack([ends[i] for i in cut]) if each else _rows(ends, cut)
+            batch = _stack([ends[i] for i in cut]) if self._ends_in_infos else _rows(ends, cut)
             estimates = self._checked_values(self.value_function(batch), len(cut))
             final_values.update(zip(cut.tolist(), estimates.tolist(), strict=True))
         initial = np.empty(len(index))
@@ -758,10 +772,6 @@ class CurriculumVectorEnv(_Wrapper):
             for name, score in found.items():
                 scores[name][k] = score
         return {"initial_values": initial, "scores": scores}
-
-    def _remember(self, observations: Any) -> None:
-        if self.keep_actions or self._wanted:
-            self._observations = observations
 
     # State ---------------------------------------------------------------------------------------
 
@@ -864,7 +874,7 @@ class CurriculumVectorEnv(_Wrapper):
             everyone = list(range(self.num_envs))
             self._transport.put(everyone, self._waiting.tasks, self._waiting.seeds.tolist())
         self._ready = True
-        self._remember(observations)
+        self._observations = observations
         return observations
 
     def _replay(self, actions: list[NDArray[Any]]) -> Any:

@@ -56,10 +56,10 @@ class Mixture:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def draw(self, components: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
-        """Draw one row from each of the named components, shape ``(len(components), D)``."""
-        noise = rng.standard_normal((len(components), self.means.shape[1], 1))
-        drawn: FloatArray = self.means[components] + (self.factors[components] @ noise)[..., 0]
+    def draw(self, component: int, rng: np.random.Generator) -> FloatArray:
+        """Draw one row from a component, shape ``(D,)``."""
+        noise = rng.standard_normal(self.means.shape[1])
+        drawn: FloatArray = self.means[component] + self.factors[component] @ noise
         return drawn
 
     def log_density(self, rows: FloatArray) -> FloatArray:
@@ -220,12 +220,14 @@ class _Race:
         statistics = self._start(chosen)
         penalty = np.array([penalties[k] for k in self.sizes.tolist()])
         before = np.full(len(self.sizes), -np.inf)
+        moved = np.full(len(self.sizes), np.inf)
         best, winner = np.inf, None
         for step in range(MAX_STEPS):
             moments, mass = self._moments(statistics)
             likelihood, statistics = self._expect(self._forms(moments, mass))
-            gain = np.abs(likelihood - before)
-            before = likelihood
+            # Regularised steps may lose likelihood: one small change can be a mere turning point.
+            before, change = likelihood, np.abs(likelihood - before)
+            moved, gain = change, np.maximum(change, moved)
             value = penalty - 2.0 * likelihood
             finished = (gain < tol) | (step == MAX_STEPS - 1)
             for index in finished.nonzero()[0].tolist():
@@ -240,7 +242,7 @@ class _Race:
                 break
             if left < len(stays):
                 statistics = statistics[np.repeat(stays, self.sizes)]
-                before, penalty = before[stays], penalty[stays]
+                before, moved, penalty = before[stays], moved[stays], penalty[stays]
                 self._enter(self.sizes[stays])
         return None if winner is None else (best, *self._unpack(*winner))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -190,7 +191,7 @@ class ALPGMM(Teacher):
         self.failed_fits = 0
         self._rows = np.zeros((fit_period, space.unit_dim + 1))
         self._chances = np.empty(0)
-        self._edges = np.empty(0)
+        self._edges: list[float] = []
 
     def _update(self, batch: Batch) -> None:
         first = 0
@@ -233,29 +234,29 @@ class ALPGMM(Teacher):
         # Without any progress each component is as good as the others.
         even = np.full(len(mixture), 1.0 / len(mixture))
         self._chances = progress / total if total > 0.0 else even
-        self._edges = self._chances.cumsum()
+        self._edges = self._chances.cumsum().tolist()
 
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
-        tasks = rng.random((n, self.space.unit_dim))
-        if self.mixture is None:
-            return tasks
-        guided = np.flatnonzero(rng.random(n) >= self.random_ratio)
-        if len(guided):
-            tasks[guided] = self._draw_guided(self.mixture, len(guided), rng)
+        # One by one: most calls ask for a single task, and n tasks are the same as n times one.
+        tasks = np.empty((n, self.space.unit_dim))
+        for i in range(n):
+            if self.mixture is None or rng.random() < self.random_ratio:
+                tasks[i] = rng.random(self.space.unit_dim)
+            else:
+                tasks[i] = self._guided(self.mixture, rng)
         return tasks
 
-    def _draw_guided(self, mixture: Mixture, n: int, rng: np.random.Generator) -> FloatArray:
-        """Choose components in proportion to their ALP and draw from them."""
-        thresholds = rng.random(n) * self._edges[-1]
-        components = self._edges.searchsorted(thresholds, side="right")
-        tasks = mixture.draw(components, rng)[:, :-1]
+    def _guided(self, mixture: Mixture, rng: np.random.Generator) -> FloatArray:
+        """Choose a component in proportion to its ALP and draw a task from it."""
+        chosen = bisect.bisect_right(self._edges, rng.random() * self._edges[-1])
+        component = min(chosen, len(mixture) - 1)
+        task = mixture.draw(component, rng)[:-1]
         if self.boundary == "resample":
             for _ in range(RESAMPLES):
-                outside = np.flatnonzero(((tasks < 0.0) | (tasks > 1.0)).any(axis=1))
-                if len(outside) == 0:
+                if ((task >= 0.0) & (task <= 1.0)).all():
                     break
-                tasks[outside] = mixture.draw(components[outside], rng)[:, :-1]
-        return tasks
+                task = mixture.draw(component, rng)[:-1]
+        return task
 
     def _state(self) -> State:
         return {

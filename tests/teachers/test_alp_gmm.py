@@ -106,6 +106,15 @@ def test_without_progress_components_are_equally_likely() -> None:
     np.testing.assert_allclose(np.bincount(places) / 6000, [1 / 3] * 3, atol=0.02)
 
 
+def test_many_at_once_are_the_same_as_one_by_one() -> None:
+    together, single = build(), build()
+    for teacher in (together, single):
+        teacher._adopt(spots([0.1, 0.3, 0.0]))
+    np.testing.assert_array_equal(
+        together.sample(50), np.concatenate([single.sample(1) for _ in range(50)])
+    )
+
+
 def test_random_ratio() -> None:
     teacher = build(random_ratio=0.3)
     assert teacher.sample(1000)[:, 0].std() > 0.25  # nothing fitted yet: uniform
