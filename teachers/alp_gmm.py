@@ -55,12 +55,16 @@ class History:
 
     def nearest(self, task: FloatArray) -> int:
         """Return the slot of the nearest stored task, of equally near ones the newest."""
-        known = len(self)
+        known = min(self.count, self.size)
         gaps = (-2.0 * task) @ self.tasks[:, :known]
         gaps += self._squares[:known]
-        near = (gaps <= gaps[gaps.argmin()] + SLACK).nonzero()[0]
-        if len(near) == 1:
-            return int(near[0])
+        best = int(gaps.argmin())
+        limit = gaps[best] + SLACK
+        gaps[best] = np.inf
+        if gaps[gaps.argmin()] > limit:
+            return best
+        gaps[best] = limit
+        near = (gaps <= limit).nonzero()[0]
         exact = ((self.tasks[:, near] - task[:, None]) ** 2).sum(axis=0)
         tied = near[exact == exact.min()]
         return int(tied[np.argmin((self.count - 1 - tied) % self.size)])
@@ -210,10 +214,10 @@ class ALPGMM(Teacher):
         history = self.history
         first = history.count % self.fit_period
         before = raw.copy()
-        for i, (task, value) in enumerate(zip(tasks, raw.tolist(), strict=True)):
+        for i, task in enumerate(tasks):
             if history.count > NEIGHBOURS_NEEDED:
                 before[i] = history.returns[history.nearest(task)]
-            history.add(task, value)
+            history.add(task, raw[i])
         rows = self._rows[first : first + len(tasks)]
         rows[:, :-1] = tasks
         rows[:, -1] = np.abs(batch.returns[part] - self.scale(before))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +81,6 @@ class CubeStudent:
         self.task_space = BoxTasks([0.0] * width, [1.0] * width)
         self.competence: NDArray[np.int64] = np.zeros(cubes**dims, dtype=np.int64)
         """Competence of each cell, flat, last dimension fastest."""
-        self._strides = np.array([cubes**i for i in reversed(range(dims))], dtype=np.int64)
         self._sources: dict[int, tuple[int, ...]] = {}
         self.reset()
 
@@ -110,20 +108,23 @@ class CubeStudent:
 
     def _try(self, rows: FloatArray, learn: bool = True) -> tuple[FloatArray, FloatArray]:
         """Attempt tasks known to be valid; return their returns and successes."""
-        places = np.minimum((rows[:, : self.dims] * self.cubes).astype(np.int64), self.cubes - 1)
-        competence = self.competence
-        reached: list[int] = []
-        for cell in (places @ self._strides).tolist():
+        competence, last = self.competence, self.cubes - 1
+        returns: list[float] = []
+        successes: list[float] = []
+        for row in rows.tolist():
+            cell = 0
+            for x in row[: self.dims]:
+                cell = cell * self.cubes + min(int(x * self.cubes), last)
             value = int(competence[cell])
             if learn and value < MOST and (value > 0 or self._unlocked(cell)):
                 value += 1
                 competence[cell] = value
-            reached.append(value)
-        values = np.array(reached)
-        returns = values / MOST
+            returns.append(value / MOST)
+            successes.append(float(value > MASTERED_ABOVE))
+        noisy = np.array(returns)
         if self.noise > 0.0:
-            returns += self._rng.normal(0.0, self.noise, len(returns))
-        return returns, (values > MASTERED_ABOVE).astype(np.float64)
+            noisy += self._rng.normal(0.0, self.noise, len(returns))
+        return noisy, np.array(successes)
 
     def score(self) -> float:
         """Return the percentage of cells that are mastered."""
@@ -148,12 +149,11 @@ class CubeStudent:
         """Return the neighbours towards the origin, any of which unlocks the cell."""
         place = np.unravel_index(cell, (self.cubes,) * self.dims)
         choices = [(int(i), int(i) - 1) if i > 0 else (int(i),) for i in place]
-        strides = self._strides.tolist()
-        cells = (
-            sum(i * stride for i, stride in zip(p, strides, strict=True))
+        cells = [
+            int(np.ravel_multi_index(p, (self.cubes,) * self.dims))
             for p in itertools.product(*choices)
-        )
-        return tuple(c for c in cells if c != cell)
+        ]
+        return tuple(cells[1:])  # the first is the cell itself
 
 
 @dataclass(frozen=True)
@@ -212,15 +212,7 @@ def teach(
             teacher, student.task_space, seed=seed, return_range=student.return_range
         )
     curriculum = Curriculum(teacher, seed=seed)
-    waiting: deque[tuple[int, float, float]] = deque()
-
-    def report(keep: int) -> None:
-        """Settle all but the latest ``keep`` attempts."""
-        due = [waiting.popleft() for _ in range(len(waiting) - keep)]
-        if due:
-            ids, returns, successes = (np.array(column) for column in zip(*due, strict=True))
-            curriculum.settle(ids, returns, successes=successes)
-
+    waiting: list[NDArray[Any]] = []
     done, made, scores = 0, [0], [student.score()]
     while done < attempts:
         probes = curriculum.requests()
@@ -231,13 +223,23 @@ def teach(
         else:
             tickets = curriculum.issue(min(batch, attempts - done))
             returns, successes = student._try(student.task_space.check(tickets.tasks))
-            waiting.extend(
-                zip(tickets.ids.tolist(), returns.tolist(), successes.tolist(), strict=True)
-            )
             done += len(tickets.ids)
-            report(keep=delay)
+            columns = [tickets.ids, returns, successes]
+            if waiting:
+                columns = [np.concatenate(pair) for pair in zip(waiting, columns, strict=True)]
+            waiting = _settle(curriculum, columns, delay)
         if done // every > made[-1] // every or done >= attempts:
             made.append(done)
             scores.append(student.score())
-    report(keep=0)
+    if waiting:
+        _settle(curriculum, waiting, keep=0)
     return ScoreCurve(np.array(made), np.array(scores))
+
+
+def _settle(curriculum: Curriculum, columns: list[NDArray[Any]], keep: int) -> list[NDArray[Any]]:
+    """Settle (ids, returns, successes) of all but the latest attempts; return the rest."""
+    due = max(0, len(columns[0]) - keep)
+    if due:
+        ids, returns, successes = (column[:due] for column in columns)
+        curriculum.settle(ids, returns, successes=successes)
+    return [column[due:] for column in columns] if keep else []
