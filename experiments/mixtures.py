@@ -39,7 +39,7 @@ SIZES = range(2, 11)
 ROWS = 250
 ATTEMPTS = 20_000
 FIRST_SEED = 1000
-RESULTS = Path(__file__).parent / "results" / "mixtures.json"
+RESULTS = Path(__file__).parent / "results"
 
 
 def windows(count: int) -> Iterator[tuple[FloatArray, float]]:
@@ -135,8 +135,11 @@ def main() -> None:
     """Run the comparison and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--windows", type=int, default=1000, help="windows compared (1000)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file to write")
+    parser.add_argument("--short", action="store_true", help="20 windows: a look, no figures")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for mixtures.json")
     options = parser.parse_args()
+    if options.short:
+        options.windows = 20
     if options.windows < 1:
         parser.error(f"--windows must be at least 1, got {options.windows}")
     with warnings.catch_warnings():
@@ -144,9 +147,21 @@ def main() -> None:
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = compare(options.windows)
     print(report(found))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=2) + "\n")
-    print(f"written to {options.out}")
+    found["readme"] = [
+        {
+            "what": f"alp-gmm's mixtures on {found['windows']:,} stored windows: AIC better than a "
+            "scikit-learn run's / median difference of AIC",
+            "figure": f"{found['share_better']:.1%} / {found['median_difference']:+.1f}",
+        },
+        {
+            "what": "fitting nine mixtures to 250 rows, against scikit-learn's",
+            "figure": f"{found['fit_speed_ratio']:.0f} times faster in the same run",
+        },
+    ]
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "mixtures.json"
+    path.write_text(json.dumps(found, indent=2) + "\n")
+    print(f"written to {path}")
 
 
 if __name__ == "__main__":

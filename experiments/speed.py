@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 import currgym
 
-RESULTS = Path(__file__).parent / "results" / "speed.json"
+RESULTS = Path(__file__).parent / "results"
 Result = dict[str, Any]
 
 
@@ -303,15 +303,31 @@ def machine() -> Result:
     }
 
 
+def readme_row(result: Result) -> dict[str, str]:
+    """Return what the README says of a measurement."""
+    low, high = result["quartiles"]
+    bar = ""
+    if "bar" in result:
+        bar = f"; the bar, {result['bar']}, is {'' if result['passed'] else 'not '}reached"
+    return {
+        "what": result["what"],
+        "figure": f"{result['median']} {result['unit']} (quartiles {low} to {high}){bar}",
+    }
+
+
 def main() -> None:
     """Run the measurements, print a table and keep the numbers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="repeatable")
-    parser.add_argument("--quick", action="store_true", help="few repeats; numbers are not kept")
+    parser.add_argument("--short", action="store_true", help="few repeats: a look, no figures")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for speed.json")
     arguments = parser.parse_args()
-    kept: dict[str, Result] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    path = arguments.out / "speed.json"
+    if arguments.short and arguments.out == RESULTS:
+        parser.error("--short is no figure to keep: give another --out")
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for name in arguments.only or MEASUREMENTS:
-        result = MEASUREMENTS[name](arguments.quick)
+        result = MEASUREMENTS[name](arguments.short)
         kept[name] = {**result, "machine": machine()}
         print(f"{name}: {result['what']}")
         low, high = result["quartiles"]
@@ -323,9 +339,9 @@ def main() -> None:
         for key, value in result.items():
             if key not in ("what", "unit", "median", "quartiles", "bar", "passed"):
                 print(f"  {key.replace('_', ' ')}: {value}")
-        if not arguments.quick:
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        kept["readme"] = [readme_row(kept[name]) for name in MEASUREMENTS if name in kept]
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
