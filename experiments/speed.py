@@ -4,8 +4,8 @@
     python experiments/speed.py --only layer     # one of the measurements below
 
 Every comparison alternates its two sides in one process, many times over, and reports the median,
-so that a busy machine disturbs both sides alike. Longer stretches are timed by the process's own clock
-(one thread), which is the wall's on an idle machine. Results go to
+so that a busy machine disturbs both sides alike. Longer stretches are timed by the process's own
+clock (one thread), which is the wall's on an idle machine. Results go to
 ``experiments/results/speed.json``, one entry a measurement.
 """
 

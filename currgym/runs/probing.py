@@ -32,7 +32,7 @@ class Prober:
         if tickets is None:
             return
         policy = student.policy()
-        columns: dict[str, list[Any]] = {
+        columns: dict[str, Any] = {
             "returns": [], "lengths": [], "successes": [], "terminated": [], "truncated": [],
         }  # fmt: skip
         for task, seed in zip(tickets.tasks, tickets.seeds.tolist(), strict=True):
