@@ -99,7 +99,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
 
 
 def test_replay_buffer_is_kept_in_pieces_and_pruned(make: Callable[..., Run]) -> None:
-    run = make("sac")
+    run = make("sac", checkpoint_every=0.0)
     run.train()
     newest, problems = Checkpoints(run.folder).newest()
     assert newest is not None
