@@ -116,13 +116,13 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from currgym.cli import main; import torch\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); main(sys.argv[1:])"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (160_000, 160_000)); main(sys.argv[1:])"
     )
     arguments = [
         "train",
         "data/digits",
         "--steps",
-        "12800",
+        "3200",
         "--checkpoint-every",
         "0",
         "--out",
@@ -135,7 +135,7 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "no space left" in done.stderr
     assert "Traceback" not in done.stderr
-    whole = ["train", "data/digits", "--steps", "12800", "--out", "whole"]
+    whole = ["train", "data/digits", "--steps", "3200", "--out", "whole"]
     for command in (["resume", "run"], whole):
         subprocess.run([sys.executable, "-m", "currgym", *command], cwd=tmp_path, check=True)
     for name in ("episodes.csv", "evaluations.csv"):

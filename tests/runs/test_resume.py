@@ -17,9 +17,9 @@ sys.modules["killing"] = killing
 _spec.loader.exec_module(killing)
 
 PPO = [
-    "CartPole-v0", "--teacher", "alp-gmm", "--student", "ppo", "--steps", "12000", "--num-envs",
+    "CartPole-v0", "--teacher", "alp-gmm", "--student", "ppo", "--steps", "8000", "--num-envs",
     "4", "--set", "student.n_steps=128", "--set", "teacher.fit_period=40", "--test-tasks", "4",
-    "--test-seeds", "1", "--evaluate-every", "3000",
+    "--test-seeds", "1", "--evaluate-every", "4000",
 ]  # fmt: skip
 SAC = [
     "Pendulum-v0", "--teacher", "easy-to-hard", "--student", "sac", "--steps", "1600",
@@ -28,7 +28,8 @@ SAC = [
     "--test-seeds", "1", "--evaluate-every", "800",
 ]  # fmt: skip
 DIGITS = [
-    "data/digits", "--teacher", "easy-to-hard", "--steps", "24000", "--evaluate-every", "8000",
+    "data/digits", "--teacher", "cyclical", "--steps", "16000", "--evaluate-every", "8000",
+    "--set", "env.scoring_passes=2",
 ]  # fmt: skip
 
 
