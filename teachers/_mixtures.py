@@ -105,7 +105,7 @@ def fit_mixture(
     *,
     criterion: Criterion = "aic",
     reg_covar: float = 1e-6,
-    tol: float = 8e-4,
+    tol: float = 5e-4,
 ) -> Mixture | None:
     """Fit a mixture for each number of components and return the best by a criterion.
 
