@@ -99,7 +99,7 @@ class History:
         },
         # Progress against what the student did lately, not against its first attempts: chosen on
         # CubeStudent with seeds 1000 and up, see experiments/cube.py.
-        "recent": {"fit_period": 50, "random_ratio": 0.1, "history_size": 250},
+        "recent": {"fit_period": 100, "history_size": 250},
     },
 )  # fmt: skip
 class ALPGMM(Teacher):
