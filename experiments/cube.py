@@ -5,7 +5,8 @@ The original code at its own defaults masters 34 to 42 % (mean 37, eight seeds; 
 attempts, batch 1. *Plan, before the runs:* 30 seeds (0 to 29); supported if the lower end of the
 95 % t interval of the mean is above 34 %. The recommended settings were chosen on seeds 1000 and up
 (``--first-seed 1000``; about twenty candidates, six seeds or more); the best possible is 100 %,
-since 7,600 attempts in the right order suffice. The rows under noise and delay are illustrations of 8 seeds.
+since 7,600 attempts in the right order suffice. The rows under noise and delay are illustrations
+of 8 seeds.
 
     python experiments/cube.py               # 30 seeds, all rows
     python experiments/cube.py --short       # 3 seeds: illustration, no verdict
