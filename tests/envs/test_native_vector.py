@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from typing import Any
 
 import gymnasium
@@ -354,21 +353,3 @@ def test_wrong_arguments() -> None:
         CartPoleVector(1, render_mode="human")
     with pytest.raises(ValueError, match="'mass' is not a task parameter"):
         CartPoleVector(1, tasks={"mass": 1})
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_faster_than_sync(name: str) -> None:
-    """A floor against accidents, low enough for a busy machine."""
-    best = {}
-    for mode in ("vector_entry_point", "sync"):
-        vec = gymnasium.make_vec(f"currgym/{name}-v0", num_envs=64, vectorization_mode=mode)
-        vec.reset(seed=0)
-        actions = vec.action_space.sample()
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            for _ in range(10):
-                vec.step(actions)
-            times.append(time.perf_counter() - start)
-        best[mode] = min(times)
-    assert best["sync"] > 2 * best["vector_entry_point"]
