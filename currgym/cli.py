@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,23 @@ import currgym
 __all__ = ["main"]
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+_ELSEWHERE: dict[str, str] = {}
+"""Commands with a module of their own (of the same name in it), imported when asked for."""
+
+
+class _Commands(click.Group):
+    """The commands of this file and those that live elsewhere."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(_ELSEWHERE[cmd_name]), cmd_name)
+        return command
 
 
 class _Described(click.Command):
@@ -73,7 +91,10 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(currgym.__version__, prog_name="currgym")
 def cli() -> None:
     r"""Curriculum learning: teachers choose which task a student meets next.

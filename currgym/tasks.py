@@ -315,6 +315,10 @@ class BoxTasks(TaskSpace):
         rounding.
         """
         array = self.as_array(tasks)
+        if self._plain and not self._any_log and len(array) == 1:
+            one = self._one_unit(array[0].tolist())
+            if one is not None:
+                return one
         live = array if self._all_live else array[:, self._live]
         if live.shape[1] == 0:
             return np.empty((len(live), 0))
@@ -362,6 +366,16 @@ class BoxTasks(TaskSpace):
             if not low <= values[i] <= high:
                 values[i] = low if values[i] < low else high
         return np.array([values])
+
+    def _one_unit(self, task: list[float]) -> FloatArray | None:
+        """Do what :meth:`to_unit` does for one task that maps back exactly, quickly."""
+        unit = []
+        for value, start, width in zip(task, self._starts, self._widths, strict=True):
+            u = (value - start) / width
+            if not (0.0 < u < 1.0 and start + u * width == value):
+                return None
+            unit.append(u)
+        return np.array([unit])
 
     def _live_from_unit(self, unit: FloatArray, interior: bool = False) -> FloatArray:
         values = self._start + unit * self._width
