@@ -22,8 +22,21 @@ _ELSEWHERE: dict[str, str] = {}
 """Commands with a module of their own (of the same name in it), imported when asked for."""
 
 
+_FIRST_STEPS = {
+    "A first look": "currgym demo",
+    "One run": "currgym train CartPole-v0 --teacher alp-gmm --steps 200000 --out my-run",
+    "A comparison": "currgym compare CartPole-v0 --teachers random alp-gmm --seeds 4 --jobs 2",
+    "What there is": "currgym list",
+}
+
+
 class _Commands(click.Group):
     """The commands of this file and those that live elsewhere."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        with formatter.section("First steps"):
+            formatter.write_dl(list(_FIRST_STEPS.items()))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_ELSEWHERE})
@@ -97,14 +110,7 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.version_option(currgym.__version__, prog_name="currgym")
 def cli() -> None:
-    r"""Curriculum learning: teachers choose which task a student meets next.
-
-    \b
-    A first look:      currgym demo
-    One run:           currgym train CartPole-v0 --teacher alp-gmm --steps 200000 --out my-run
-    A comparison:      currgym compare CartPole-v0 --teachers random alp-gmm --seeds 4 --jobs 2
-    What there is:     currgym list
-    """
+    """Teachers choose which task a student meets next."""
 
 
 @cli.command("list")
