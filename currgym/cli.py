@@ -18,7 +18,9 @@ __all__ = ["main"]
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-_ELSEWHERE: dict[str, str] = {}
+_ELSEWHERE: dict[str, str] = {
+    "study": "currgym.commands.study",
+}
 """Commands with a module of their own (of the same name in it), imported when asked for."""
 
 
@@ -155,9 +157,10 @@ def train(env: str, teacher: str, seed: int, out: Path | None, **options: Any) -
 def resume(folder: Path, jobs: int, trust: bool) -> None:
     """Go on with an interrupted run or comparison, from its newest sound checkpoint."""
     from currgym.runs.run import Run
-    from currgym.runs.study import Study
 
-    if (folder / "study.json").exists():
+    if (folder / "study.toml").exists():
+        from currgym.studies import Study
+
         _run_study(Study.open(folder), jobs)
         return
     run = Run.open(folder, trust)
@@ -190,15 +193,15 @@ def compare(
     **options: Any,
 ) -> None:
     """Compare teachers on ENV over seeds, and write a report."""
-    from currgym.runs.study import Arm, Study, with_controls
+    from currgym.studies import Arm, Study, with_controls
 
     base = _config(env, "random", first_seed, **options)
     chosen = [Arm.parse(text) for text in arms]
     if controls:
-        chosen = with_controls(chosen, base, seeds)
+        chosen = with_controls(chosen, base.kind, seeds)
     folder = out or Path("runs") / f"compare-{base.env.replace('/', '-')}"
-    study = Study(folder, base, chosen, range(first_seed, first_seed + seeds))
-    study.write()
+    study = Study.of(folder, base, chosen, range(first_seed, first_seed + seeds))
+    study.create()
     _run_study(study, jobs)
     _write_report(folder)
 
@@ -210,7 +213,7 @@ def compare(
 @click.option("--short", is_flag=True, help="A tiny budget, to see that it works.")
 def demo(out: Path, jobs: int, short: bool) -> None:
     """Teach a real student by several teachers, and write a report (about 5 minutes)."""
-    from currgym.runs.demo import run_demo
+    from currgym.studies.demo import run_demo
 
     def stage(text: str) -> None:
         click.echo(text)
@@ -307,7 +310,7 @@ def why(folder: Path, episode: int, trust: bool) -> None:
 
 def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     """Build a checked configuration from the command line."""
-    from currgym.runs.config import RunConfig, environment_id, family_name, is_data
+    from currgym.runs.config import RunConfig, environment_id, family_name, is_named_elsewhere
     from currgym.runs.settings import (
         parse_value,
         split_settings,
@@ -319,12 +322,14 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
 
     for module in options["modules"]:
         __import__(module)
-    data = is_data(env)
-    name = options["student"] or ("mlp" if data else "ppo")
-    kind = students[name].kind
-    if kind != ("supervised" if data else "rl"):
-        wanted = [s for s in students if students[s].kind == ("supervised" if data else "rl")]
-        raise ValueError(f"student {name!r} is {kind}; {env} takes {', '.join(wanted)}")
+    kind = RunConfig(env, "random", "", 1).kind
+    defaults = {"rl": "ppo", "supervised": "mlp", "simulated": env.rpartition("/")[2]}
+    name = options["student"] or defaults[kind]
+    if students[name].kind != kind:
+        wanted = [s for s in students if students[s].kind == kind]
+        raise ValueError(
+            f"student {name!r} is {students[name].kind}; {env} takes {', '.join(wanted)}"
+        )
     teacher, _, inline = teacher.partition(":")
     preset: str | None = options["preset"] or inline or None
     cls = teachers[teacher]
@@ -339,7 +344,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     if options["observe_task"]:
         env_parameters["observe_task"] = True
     return RunConfig(
-        env=family_name(env) if data else environment_id(env),
+        env=family_name(env) if is_named_elsewhere(env) else environment_id(env),
         teacher=teacher,
         student=name,
         steps=options["steps"],
@@ -381,7 +386,7 @@ def _run_study(study: Any, jobs: int) -> None:
 
 def _follow(study: Any, jobs: int) -> list[str]:
     """Run a study with a live view; return what failed."""
-    from currgym.runs.live import StudyBar
+    from currgym.studies.live import StudyBar
 
     with StudyBar(study) as bar:
         failed: list[str] = study.run(jobs, bar)

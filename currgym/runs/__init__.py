@@ -6,15 +6,14 @@ import importlib
 from typing import Any
 
 __all__ = [
-    "Arm", "Interrupted", "Run", "RunConfig", "Study", "explain", "load_policy", "rebuild_teacher",
+    "Busy", "Interrupted", "Run", "RunConfig", "explain", "load_policy", "rebuild_teacher",
 ]  # fmt: skip
 
 _ORIGINS = {
-    "Arm": "study",
+    "Busy": "run",
     "Interrupted": "run",
     "Run": "run",
     "RunConfig": "config",
-    "Study": "study",
     "explain": "why",
     "load_policy": "run",
     "rebuild_teacher": "why",

@@ -13,7 +13,10 @@ from typing import Any
 import currgym
 from currgym.registry import nearest
 
-__all__ = ["RunConfig", "environment_id", "family_name", "is_data"]
+__all__ = [
+    "RunConfig", "environment_id", "family_name", "is_data", "is_named_elsewhere", "is_toy",
+    "package_versions",
+]  # fmt: skip
 
 FORMAT = 1
 _PACKAGES = (
@@ -27,9 +30,20 @@ def is_data(env: str) -> bool:
     return family_name(env).startswith("data/")
 
 
+def is_toy(env: str) -> bool:
+    """Tell whether this is a simulated student's own world (``toy/cube``)."""
+    return family_name(env).startswith("toy/")
+
+
+def is_named_elsewhere(env: str) -> bool:
+    """Tell whether this is none of Gymnasium's environments: data, or a toy."""
+    return is_data(env) or is_toy(env)
+
+
 def family_name(env: str) -> str:
-    """Return the name without ``currgym/`` before ``data/...``."""
-    return env.removeprefix("currgym/") if env.startswith("currgym/data/") else env
+    """Return the name without ``currgym/`` before ``data/...`` and ``toy/...``."""
+    short = env.removeprefix("currgym/")
+    return short if short.startswith(("data/", "toy/")) else env
 
 
 def environment_id(env: str) -> str:
@@ -71,6 +85,7 @@ class RunConfig:
         threads: torch and OpenMP threads.
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
+        cell: Its address in a study's store.
     """
 
     env: str
@@ -91,6 +106,7 @@ class RunConfig:
     threads: int = 1
     label: str | None = None
     modules: list[str] = field(default_factory=list)
+    cell: str | None = None
 
     def __post_init__(self) -> None:
         for name, low in (("steps", 1), ("num_envs", 1), ("threads", 1), ("test_seeds", 1)):
@@ -104,7 +120,9 @@ class RunConfig:
 
     @property
     def kind(self) -> str:
-        """``"rl"`` or ``"supervised"``."""
+        """``"rl"``, ``"supervised"`` or ``"simulated"``."""
+        if is_toy(self.env):
+            return "simulated"
         return "supervised" if is_data(self.env) else "rl"
 
     @property
@@ -129,7 +147,7 @@ class RunConfig:
             "evaluate_every": self.interval,
             "threads": self.threads,
             "request": asdict(self),
-            "versions": _versions(),
+            "versions": package_versions(),
             "cpu": _cpu(),
         }  # fmt: skip
 
@@ -152,7 +170,8 @@ class RunConfig:
             raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version(), "currgym": currgym.__version__}
     for name in _PACKAGES:
         try:

@@ -18,14 +18,22 @@ from currgym.students import students
 from currgym.supervised import Family, make_family
 from currgym.teaching import Teacher
 
-__all__ = ["SupervisedSession", "supervised_teacher"]
+__all__ = ["SupervisedSession", "make_run_teacher", "make_session"]
 
 
-def supervised_teacher(config: RunConfig, family: Family | None = None) -> Teacher:
+def make_run_teacher(config: RunConfig, family: Family | None = None) -> Teacher:
     """Build the teacher of a supervised run."""
     family = family or make_family(config.env, **config.env_parameters)
     proposals = config.steps // family.samples_per_task
     return build_teacher(config, family.task_space, family.return_range, proposals)
+
+
+def make_session(config: RunConfig, test_set: TestSet | None) -> SupervisedSession:
+    """Build the session of a supervised run."""
+    import torch
+
+    torch.set_num_threads(config.threads)
+    return SupervisedSession(config, test_set)
 
 
 class SupervisedSession:
@@ -42,7 +50,7 @@ class SupervisedSession:
         self.config = config
         self.family = make_family(config.env, **config.env_parameters)
         self.space = self.family.task_space
-        self.teacher = supervised_teacher(config, self.family)
+        self.teacher = make_run_teacher(config, self.family)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
         self.student = students[config.student].load()(
             self.family, seed=seed_for(config.seed, "student"), **config.student_parameters

@@ -11,9 +11,8 @@ import numpy as np
 
 from currgym.runs.config import environment_id
 from currgym.runs.run import Run
-from currgym.runs.study import Study
 
-__all__ = ["easy_and_hard", "easy_and_hard_films", "film_run"]
+__all__ = ["easy_and_hard", "film_run"]
 
 
 def film_run(
@@ -54,16 +53,6 @@ def film_run(
     env.close()
     session.close()
     return written
-
-
-def easy_and_hard_films(folder: Path, study: Study) -> list[dict[str, str]]:
-    """Film the last arm's first student; return what ``study.json`` lists as its films."""
-    arm = study.arms[-1]
-    run = study.run_folder(arm, study.seeds[0])
-    return [
-        {"title": f"{arm.label}: {path.stem} task", "gif": str(path.relative_to(folder))}
-        for path in film_run(run)
-    ]
 
 
 def easy_and_hard(session: Any) -> dict[str, Any]:

@@ -19,14 +19,13 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from currgym.runs.run import Run
-    from currgym.runs.study import Study, StudyProgress
 
-__all__ = ["RunBar", "StudyBar"]
+__all__ = ["Live", "RunBar"]
 
 LOG_EVERY = 15.0
 
 
-class _Live:
+class Live:
     """A rich progress display, or a line every quarter of a minute in a log file."""
 
     def __init__(self) -> None:
@@ -59,7 +58,7 @@ class _Live:
             self.console.print(line, highlight=False)
 
 
-class RunBar(_Live):
+class RunBar(Live):
     """Progress of one run; pass it to :meth:`currgym.runs.Run.train`."""
 
     def __init__(self, run: Run) -> None:
@@ -91,38 +90,3 @@ class RunBar(_Live):
         pace = (run.steps - self._begun[1]) / max(now - self._begun[0], 1e-9)
         left = (run.config.steps - run.steps) / pace if pace > 0 else float("nan")
         self.say(f"{run.steps:,} of {run.config.steps:,} steps, {solved}, {left:.0f} s left")
-
-
-class StudyBar(_Live):
-    """Progress of a study: one bar over all steps, one line an arm."""
-
-    def __init__(self, study: Study) -> None:
-        super().__init__()
-        self._study = study
-        self._tasks: dict[str, TaskID] = {}
-        self._start: tuple[float, float] | None = None
-
-    def __enter__(self) -> StudyBar:
-        if self.console.is_terminal:
-            each = self._study.base.steps * len(self._study.seeds)
-            for arm in self._study.arms:
-                self._tasks[arm.label] = self.bars.add_task(arm.label, total=each, solved="")
-            self.bars.start()
-        return self
-
-    def __call__(self, progress: StudyProgress) -> None:
-        """Show where the study stands."""
-        now = time.monotonic()
-        if self._start is None:
-            self._start = (now, progress.done)
-        for label, task in self._tasks.items():
-            mine = [value for (arm, _), value in progress.runs.items() if arm == label]
-            known = [solved for _, solved in mine if solved is not None]
-            self.bars.update(
-                task,
-                completed=sum(min(steps, progress.total) for steps, _ in mine),
-                solved=f"solved {sum(known) / len(known):.0%}" if known else "",
-            )
-        pace = (progress.done - self._start[1]) / max(now - self._start[0], 1e-9)
-        left = f"{(1 - progress.done) / pace:.0f} s left" if pace > 0 else "starting"
-        self.say(f"{progress.done:.0%} of the steps done, {left}")

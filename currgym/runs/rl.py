@@ -20,7 +20,7 @@ from currgym.students.rl import Policy, SB3Student, guarded_randomness
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher
 
-__all__ = ["RLSession", "Surroundings", "rl_teacher"]
+__all__ = ["RLSession", "Surroundings", "make_run_teacher", "make_session"]
 
 
 class Surroundings:
@@ -53,11 +53,20 @@ class Surroundings:
         env.close()
 
 
-def rl_teacher(config: RunConfig, about: Surroundings) -> Teacher:
+def make_run_teacher(config: RunConfig, about: Surroundings | None = None) -> Teacher:
     """Build the teacher of a reinforcement-learning run."""
+    about = about or Surroundings(config)
     # Half the time limit stands for a typical episode: an estimate, and only schedules use it.
     expected = config.steps // max(1, about.episode_steps // 2)
     return build_teacher(config, about.space, about.return_range, expected)
+
+
+def make_session(config: RunConfig, test_set: TestSet | None) -> RLSession:
+    """Build the session of a reinforcement-learning run."""
+    import torch
+
+    torch.set_num_threads(config.threads)
+    return RLSession(config, test_set)
 
 
 class RLSession:
@@ -79,7 +88,7 @@ class RLSession:
         self.test_set = test_set or TestSet.choose(
             about.test_sets, about.space, config.test_set, config.test_tasks, config.test_seeds
         )
-        self.teacher = rl_teacher(config, about)
+        self.teacher = make_run_teacher(config, about)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
         vec = gymnasium.make_vec(about.env_id, num_envs=config.num_envs, **config.env_parameters)
         self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True, provides=["probe"])

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
 from currgym.runs.config import RunConfig
@@ -25,11 +26,15 @@ from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
 from currgym.runs.session import Session, open_session
 
-__all__ = ["Interrupted", "Progress", "Run", "load_policy"]
+__all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
 
 Progress = Callable[["Run"], None]
 SNAPSHOTS = 60
 PREVIEW = 200
+
+
+class Busy(RuntimeError):
+    """Another process is at work in the run's folder."""
 
 
 class Interrupted(Exception):
@@ -141,12 +146,30 @@ class Run:
             What ``summary.json`` says.
 
         Raises:
+            Busy: If another process trains this run.
             Interrupted: After SIGINT or SIGTERM, once a checkpoint is written.
             OSError: If the disk is full; earlier checkpoints are untouched.
         """
         if self.finished:
             summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
             return summary
+        with self._alone():
+            return self._train(progress)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder's lock, which the system frees when the process ends, however it ends."""
+        lock = FileLock(self.folder / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise Busy(f"another process is at work on {self.folder}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _train(self, progress: Progress) -> dict[str, Any]:
         checkpoint = self._newest()
         session = self._build()
         self._begun = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from currgym.runs.replay import ReplayPieces
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher
 
-__all__ = ["Session", "open_session", "open_teacher"]
+__all__ = ["Session", "open_session", "open_teacher", "session_module"]
 
 
 class Session(Protocol):
@@ -76,6 +77,18 @@ class Session(Protocol):
         """Free everything."""
 
 
+_MODULES = {
+    "rl": "currgym.runs.rl",
+    "simulated": "currgym.runs.simulated",
+    "supervised": "currgym.runs.examples",
+}
+
+
+def session_module(config: RunConfig) -> str:
+    """Return the name of the module that drives runs of this kind."""
+    return _MODULES[config.kind]
+
+
 def open_session(config: RunConfig, test_set: TestSet | None) -> Session:
     """Build the session of a run.
 
@@ -86,24 +99,13 @@ def open_session(config: RunConfig, test_set: TestSet | None) -> Session:
     Raises:
         ValueError: If student and environment do not fit, or something is unknown.
     """
-    import torch
-
-    torch.set_num_threads(config.threads)
-    if config.kind == "supervised":
-        from currgym.runs.examples import SupervisedSession
-
-        return SupervisedSession(config, test_set)
-    from currgym.runs.rl import RLSession
-
-    return RLSession(config, test_set)
+    session: Session = importlib.import_module(session_module(config)).make_session(
+        config, test_set
+    )
+    return session
 
 
 def open_teacher(config: RunConfig) -> Teacher:
     """Build the teacher of a run as its session does, without the student."""
-    if config.kind == "supervised":
-        from currgym.runs.examples import supervised_teacher
-
-        return supervised_teacher(config)
-    from currgym.runs.rl import Surroundings, rl_teacher
-
-    return rl_teacher(config, Surroundings(config))
+    teacher: Teacher = importlib.import_module(session_module(config)).make_run_teacher(config)
+    return teacher

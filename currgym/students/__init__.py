@@ -68,7 +68,7 @@ def _load_students() -> None:
         "cube",
         StudentEntry(
             "simulated", "currgym.students.simulated:CubeStudent",
-            "cells that unlock as their neighbours are learnt (ALP-GMM's toy)",
+            "cells that unlock as their neighbours are learnt (ALP-GMM's toy), for toy/cube", True,
         ),
     )  # fmt: skip
 

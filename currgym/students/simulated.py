@@ -23,6 +23,7 @@ UNLOCK_AT = 75
 MASTERED_ABOVE = 75
 MOST = 100
 MAX_CELLS = 50_000_000
+MOST_TESTED = 10_000
 
 
 class CubeStudent:
@@ -129,6 +130,24 @@ class CubeStudent:
     def score(self) -> float:
         """Return the percentage of cells that are mastered."""
         return 100.0 * float(np.mean(self.competence > MASTERED_ABOVE))
+
+    def test_tasks(self) -> FloatArray:
+        """Return the centre of every cell, ``(cells, dims + useless_dims)``.
+
+        Raises:
+            ValueError: If there are more than 10,000 cells.
+        """
+        if len(self.competence) > MOST_TESTED:
+            raise ValueError(
+                f"{len(self.competence):,} cells are too many to be listed: at most {MOST_TESTED:,}"
+            )
+        places = np.unravel_index(np.arange(len(self.competence)), (self.cubes,) * self.dims)
+        centres = (np.stack(places, axis=1) + 0.5) / self.cubes
+        return np.hstack([centres, np.full((len(centres), self.useless_dims), 0.5)])
+
+    def competences(self) -> tuple[FloatArray, FloatArray]:
+        """Return competence in [0, 1] and mastery (0 or 1) of every cell, as in `test_tasks`."""
+        return self.competence / MOST, (self.competence > MASTERED_ABOVE).astype(np.float64)
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain arrays and numbers."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from currgym.runs.config import RunConfig
-from currgym.runs.filming import easy_and_hard_films
-from currgym.runs.study import Arm, Study
+from currgym.runs.filming import film_run
+from currgym.studies.arms import Arm
+from currgym.studies.study import Study
 
 __all__ = ["demo_studies", "run_demo"]
 
@@ -53,8 +54,10 @@ def demo_studies(out: Path, short: bool = False) -> tuple[Study, Study]:
     )
     examples = [Arm(name, name) for name in ("random", "easy-to-hard", "cyclical")]
     return (
-        Study(out, cartpole, arms[:: 3 if short else 1], range(1 if short else 3)),
-        Study(out / "supervised", digits, examples[: 2 if short else 3], range(1 if short else 5)),
+        Study.of(out, cartpole, arms[:: 3 if short else 1], range(1 if short else 3)),
+        Study.of(
+            out / "supervised", digits, examples[: 2 if short else 3], range(1 if short else 5)
+        ),
     )
 
 
@@ -80,14 +83,13 @@ def run_demo(out: Path, jobs: int, short: bool, stage: Stage, follow: Follow) ->
         (1, reinforcement, "PPO on CartPole: pole length and gravity are the task"),
         (2, supervised, "a network on scikit-learn's digits, a fifth of the labels wrong"),
     ):
-        runs = len(study.arms) * len(study.seeds)
-        stage(f"{number}/4  {what}: {len(study.arms)} teachers, {runs} runs")
-        study.write()
+        stage(f"{number}/4  {what}: {len(study.spec.arms)} teachers, {len(study.cells)} runs")
+        study.create()
         failed = follow(study, jobs)
         if failed:
             raise RuntimeError("some runs failed:\n  " + "\n  ".join(failed))
     stage("3/4  filming the student on an easy and a hard task")
-    films = easy_and_hard_films(out, reinforcement)
+    films = _films(out, reinforcement)
     path = out / "study.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     document["supervised"] = "supervised"
@@ -96,3 +98,13 @@ def run_demo(out: Path, jobs: int, short: bool, stage: Stage, follow: Follow) ->
     path.write_text(json.dumps(document, indent=1), encoding="utf-8")
     stage("4/4  writing the report")
     return write(out)
+
+
+def _films(out: Path, study: Study) -> list[dict[str, str]]:
+    """Film the last arm's first student; return what ``study.json`` lists as its films."""
+    label = study.spec.arms[-1].label
+    cell = next(cell for cell in study.cells if cell.arm == label)
+    return [
+        {"title": f"{label}: {path.stem} task", "gif": str(path.relative_to(out))}
+        for path in film_run(study.store[cell.key].folder)
+    ]

@@ -1,0 +1,146 @@
+"""``currgym study``: plan, run, look at and publish a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+__all__ = ["study"]
+
+_FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True))
+_STRICT = click.option(
+    "--strict", is_flag=True, help="Other versions of other packages make other runs."
+)
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        _STRICT,
+        click.option("--engine", default="pool", show_default=True, metavar="NAME",
+                     help="Where runs are executed: inline, pool or ray."),
+        click.option("--jobs", type=click.IntRange(1), default=None, metavar="N",
+                     help="Runs at once.  [default: one a core]"),
+        _FILE,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group()
+def study() -> None:
+    """Plan and run a study: a TOML file of environments, teachers, students and seeds."""
+
+
+@study.command()
+@_FILE
+@_STRICT
+def freeze(file: Path, strict: bool) -> None:
+    """Fix the plan before its runs; without it a study gives no verdict."""
+    from currgym.studies import StudySpec
+    from currgym.studies import freeze as freeze_plan
+    from currgym.studies.freezing import frozen_path
+
+    spec = StudySpec.read(file)
+    digest = freeze_plan(spec, strict)
+    click.echo(f"frozen: {digest[:16]} ({frozen_path(spec)}); commit that file with the study")
+
+
+@study.command()
+@_run_options
+def run(file: Path, engine: str, jobs: int | None, strict: bool) -> None:
+    """Run what the store lacks, several runs at a time."""
+    _go(file, engine, jobs, strict)
+
+
+@study.command()
+@_run_options
+def resume(file: Path, engine: str, jobs: int | None, strict: bool) -> None:
+    """Go on with an interrupted study (the same as run: what is there stays)."""
+    _go(file, engine, jobs, strict)
+
+
+@study.command()
+@_FILE
+@_STRICT
+@click.option("--rebuild", is_flag=True, help="Make the index anew from the run folders first.")
+def status(file: Path, strict: bool, rebuild: bool) -> None:
+    """Show how far it is: runs done, running, failed and waiting, by arm."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from currgym.studies import Study, frozen_hash
+    from currgym.studies.store import STATES
+
+    opened = Study.open(file, strict)
+    if rebuild:
+        click.echo(f"{opened.store.rebuild():,} runs found in {opened.folder}")
+    progress = opened.status()
+    for panel in opened.spec.panels:
+        table = Table("arm", *STATES, "solved", title=panel.label, title_justify="left", box=None)
+        for arm in opened.spec.arms:
+            mine = [
+                progress.runs[cell.key]
+                for cell in opened.cells
+                if cell.arm == arm.label and cell.panel == panel.label
+            ]
+            solved = [run.solved for run in mine if run.state == "done" and run.solved is not None]
+            counts = [str(sum(run.state == state for run in mine)) for state in STATES]
+            mean = f"{sum(solved) / len(solved):.1%}" if solved else "-"
+            table.add_row(arm.label, *counts, mean)
+        Console().print(table)
+    for run_ in progress.runs.values():
+        if run_.state == "failed":
+            click.echo(f"failed: {run_.folder}: {run_.error}")
+    if opened.spec.plan is None:
+        plan = "none: an exploration, without a verdict"
+    else:
+        digest = frozen_hash(opened.spec)
+        plan = f"frozen, {digest[:16]}" if digest else "not frozen: no verdict (study freeze)"
+    click.echo(f"plan: {plan}")
+
+
+@study.command()
+@_FILE
+@_STRICT
+def report(file: Path, strict: bool) -> None:
+    """Write the page of each environment and student."""
+    from currgym.report import write
+    from currgym.studies import Study
+
+    opened = Study.open(file, strict)
+    opened.status()
+    opened.describe()
+    for panel in opened.spec.panels:
+        click.echo(f"report: {write(opened.page_folder(panel))}")
+
+
+@study.command()
+@_FILE
+@_STRICT
+@click.option("--out", type=click.Path(path_type=Path), default=None, metavar="DIR",
+              help="Where tables go.  [default: tables/ in the store]")  # fmt: skip
+def export(file: Path, strict: bool, out: Path | None) -> None:
+    """Write tidy tables: runs and evaluations as CSV and Parquet, results as LaTeX."""
+    from currgym.studies import Study
+    from currgym.studies.export import export as write_tables
+
+    opened = Study.open(file, strict)
+    opened.status()
+    for path in write_tables(opened, out or opened.folder / "tables"):
+        click.echo(str(path))
+
+
+def _go(file: Path, engine: str, jobs: int | None, strict: bool) -> None:
+    import os
+
+    from currgym.studies import Study
+    from currgym.studies.live import StudyBar
+
+    opened = Study.open(file, strict)
+    with StudyBar(opened) as bar:
+        failed = opened.run(jobs or os.cpu_count() or 1, bar, engine)
+    if failed:
+        raise click.ClickException("some runs failed:\n  " + "\n  ".join(failed))
+    click.echo(f"done; see: currgym study report {file}")

@@ -1,0 +1,167 @@
+"""A simulated run's moving parts: a toy that is world and learner in one, and its curriculum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from currgym.curriculum import Curriculum, Ledger
+from currgym.registry import nearest
+from currgym.runs.config import RunConfig
+from currgym.runs.evaluation import TestRow, TestSet
+from currgym.runs.replay import ReplayPieces
+from currgym.runs.seeding import build_teacher, seed_for
+from currgym.students import students
+from currgym.teaching import Teacher
+
+__all__ = ["SimulatedSession", "make_run_teacher", "make_session"]
+
+PROVIDES = frozenset({"probe", "successes", "returns", "lengths", "ids", "seeds"})
+
+
+def make_session(config: RunConfig, test_set: TestSet | None) -> SimulatedSession:
+    """Build the session of a run with a simulated student."""
+    return SimulatedSession(config)
+
+
+def make_run_teacher(config: RunConfig) -> Teacher:
+    """Build the teacher of a run with a simulated student."""
+    student = _student(config)
+    return build_teacher(config, student.task_space, student.return_range, config.steps)
+
+
+def _student(config: RunConfig) -> Any:
+    toys = [name for name in students if students[name].kind == "simulated"]
+    if config.env.removeprefix("toy/") not in toys:
+        raise ValueError(nearest(config.env, [f"toy/{name}" for name in toys], "toy"))
+    if config.env != f"toy/{config.student}":
+        raise ValueError(
+            f"student {config.student!r} and {config.env} do not fit: a toy is world and learner "
+            f"in one, so take --student {config.env.removeprefix('toy/')}"
+        )
+    parameters = {**config.env_parameters, **config.student_parameters}
+    return students[config.student].load()(seed=seed_for(config.seed, "student"), **parameters)
+
+
+class SimulatedSession:
+    """Everything of one simulated run that is not its folder.
+
+    ``num_envs`` attempts are drawn and reported together.
+    """
+
+    exact = True
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.student = _student(config)
+        self.space = self.student.task_space
+        self.teacher = build_teacher(config, self.space, self.student.return_range, config.steps)
+        missing = self.teacher.needs - PROVIDES
+        if missing:
+            raise ValueError(
+                f"teacher {config.teacher!r} needs {', '.join(sorted(missing))}, which student "
+                f"{config.student!r} cannot give"
+            )
+        self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
+        tasks = self.student.test_tasks()
+        self.test_set = TestSet("all", tasks, np.zeros((len(tasks), 1), dtype=np.int64))
+        if config.test_set not in (None, "all"):
+            raise ValueError(f"no test set {config.test_set!r}; there is: all")
+        self._writer: Any = None
+
+    @property
+    def steps(self) -> int:
+        """The run's clock: attempts, probes included."""
+        return self.ledger.attempts + self.ledger.probes
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that has been spent."""
+        return self.curriculum.ledger
+
+    @property
+    def log_columns(self) -> frozenset[str]:
+        """Nothing beyond the fixed ones."""
+        return frozenset()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ``config.json`` says beyond the request."""
+        return {
+            "task_space": self.space.config(),
+            "return_range": list(self.student.return_range),
+            "mastery": self.student.mastery,
+            "default_task": None,
+            "test_set": self.test_set.to_json(),
+            "privileges": sorted(self.teacher.privileges),
+            "exact_resume": self.exact,
+        }
+
+    def log_to(self, folder: Path) -> None:
+        """Write TensorBoard events there."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def note(self, name: str, value: float) -> None:
+        """Add a scalar to the TensorBoard events."""
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, self.steps)
+
+    def train(self, at_safe_point: Callable[[], None]) -> None:
+        """Attempt tasks to the end of the budget."""
+        curriculum, student = self.curriculum, self.student
+        while (left := self.config.steps - self.steps) > 0:
+            at_safe_point()
+            wanted = curriculum.requests() if "probe" in self.teacher.needs else None
+            tickets = wanted or curriculum.issue(min(self.config.num_envs, left))
+            outcomes = student.attempt(tickets.tasks, learn=wanted is None)
+            curriculum.settle(
+                tickets.ids, outcomes.returns, successes=outcomes.successes, step=self.steps
+            )
+
+    def evaluate(self) -> list[TestRow]:
+        """Look at the student's competence everywhere; nothing is attempted."""
+        result, solved = self.student.competences()
+        self.ledger.charge(evaluations=len(result))
+        return [
+            TestRow(i, 0, r, 1, s)
+            for i, (r, s) in enumerate(zip(result.tolist(), solved.tolist(), strict=True))
+        ]
+
+    def policy(self) -> Any:
+        """Return the student."""
+        return self.student
+
+    def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (state tree, no pieces)."""
+        return {
+            "student": self.student.state_dict(),
+            "curriculum": self.curriculum.state_dict(),
+        }, {}
+
+    def restore(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Go on from a saved state."""
+        self.curriculum.load_state_dict(state["curriculum"])
+        self.student.load_state_dict(state["student"])
+
+    def restore_policy(self, state: Mapping[str, Any]) -> None:
+        """Take over the student alone."""
+        self.student.load_state_dict(state["student"])
+
+    def adopt(
+        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
+    ) -> None:
+        """Take over another run's student; its attempts stay on the clock."""
+        self.student.load_state_dict(state["student"])
+        before = state["curriculum"]["ledger"]
+        self.ledger.charge(**{name: int(count) for name, count in before.items()})
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,16 @@
+"""Studies: environments x teachers x students x seeds, planned, run where there is room, kept.
+
+Data flows one way: a :class:`StudySpec` (a TOML file) makes cells, cells that the :class:`Store`
+lacks become jobs of an engine, and what comes back goes to the store, which pages and tables read.
+"""
+
+from currgym.studies.arms import Arm, with_controls
+from currgym.studies.freezing import freeze, frozen_hash
+from currgym.studies.spec import Panel, Plan, StudySpec
+from currgym.studies.store import Store, StoredRun
+from currgym.studies.study import Study, StudyProgress
+
+__all__ = [
+    "Arm", "Panel", "Plan", "Store", "StoredRun", "Study", "StudyProgress", "StudySpec", "freeze",
+    "frozen_hash", "with_controls",
+]  # fmt: skip

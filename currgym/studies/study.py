@@ -1,0 +1,316 @@
+"""A study at work: what is missing is run, what is there is counted and shown."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from currgym.runs.config import RunConfig
+from currgym.studies.arms import Arm
+from currgym.studies.cells import Cell, cells_of
+from currgym.studies.engines import Engine, Event, Job, make_engine
+from currgym.studies.freezing import frozen_hash
+from currgym.studies.spec import Panel, Plan, StudySpec
+from currgym.studies.store import Store, StoredRun
+
+__all__ = ["Study", "StudyProgress"]
+
+FORMAT = 1
+ASK_AGAIN = 5.0
+
+
+@dataclass
+class StudyProgress:
+    """Where a study stands.
+
+    Attributes:
+        runs: Key -> what is known of the run.
+        cells: The study's cells, in order.
+    """
+
+    runs: dict[str, StoredRun]
+    cells: Sequence[Cell]
+
+    def count(self, state: str) -> int:
+        """Return how many runs are in this state."""
+        return sum(run.state == state for run in self.runs.values())
+
+    @property
+    def done(self) -> float:
+        """Share of all steps taken."""
+        total = sum(cell.config.steps for cell in self.cells)
+        return sum(self.steps(cell) for cell in self.cells) / total
+
+    def steps(self, cell: Cell) -> int:
+        """Return the steps taken in a cell, at most its budget."""
+        run = self.runs[cell.key]
+        return cell.config.steps if run.state == "done" else min(run.steps, cell.config.steps)
+
+
+class Study:
+    """A study and its store.
+
+    Args:
+        spec: What it is.
+        strict: Versions of other packages are part of a cell's address.
+
+    >>> from currgym.studies import Arm, Study
+    >>> from currgym.runs import RunConfig
+    >>> base = RunConfig("toy/cube", "random", "cube", steps=500)
+    >>> study = Study.of("my-study", base, [Arm("random", "random")], seeds=[0, 1])
+    >>> len(study.cells)
+    2
+    """
+
+    def __init__(self, spec: StudySpec, strict: bool = False) -> None:
+        self.spec = spec
+        self.strict = strict
+        self.store = Store(spec.store)
+        self.cells = cells_of(spec, strict)
+        self._by_key = {cell.key: cell for cell in self.cells}
+
+    @classmethod
+    def of(
+        cls,
+        folder: str | Path,
+        base: RunConfig,
+        arms: Sequence[Arm],
+        seeds: Sequence[int],
+        plan: Plan | None = None,
+    ) -> Study:
+        """Return the study of one environment and student in a folder of its own."""
+        folder = Path(folder)
+        short = base.env.removeprefix("currgym/").replace("/", "-").replace(":", "-")
+        return cls(
+            StudySpec(
+                folder.name, [Panel(f"{short}-{base.student}", base)], list(arms), list(seeds),
+                plan, folder, folder / "study.toml",
+            )
+        )  # fmt: skip
+
+    @classmethod
+    def open(cls, path: str | Path, strict: bool = False) -> Study:
+        """Open a study file, or the folder of a comparison.
+
+        Raises:
+            ValueError: If it is not one.
+        """
+        return cls(StudySpec.read(path), strict)
+
+    @property
+    def folder(self) -> Path:
+        """Of the store."""
+        return self.store.folder
+
+    def create(self) -> None:
+        """Write the study file into a folder of its own.
+
+        Raises:
+            FileExistsError: If the folder holds another study, or anything else.
+        """
+        path = self.spec.path
+        assert path is not None
+        if path.exists():
+            if StudySpec.read(path).to_document() != self.spec.to_document():
+                raise FileExistsError(
+                    f"{path.parent} holds another study: choose another --out, or change its "
+                    f"{path.name} and go on with 'currgym study run {path}'"
+                )
+            return
+        if path.parent.exists() and any(path.parent.iterdir()):
+            raise FileExistsError(f"{path.parent} is not empty: choose another --out")
+        self.spec.write()
+
+    # Running -------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        jobs: int = 1,
+        progress: Callable[[StudyProgress], None] = lambda p: None,
+        engine: str | Engine = "pool",
+    ) -> list[str]:
+        """Do what is missing; return what failed, a line each.
+
+        Args:
+            jobs: Runs at once.
+            progress: Called about once a second.
+            engine: A name, or an engine.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C, once every running run has written its checkpoint.
+        """
+        self.store.add(self.cells)
+        self.describe()
+        threads = max(panel.base.threads for panel in self.spec.panels)
+        worker = make_engine(engine, jobs, threads) if isinstance(engine, str) else engine
+        teller = _Teller(self, progress)
+        try:
+            while todo := self._missing():
+                teller.busy = 0
+                worker.run([self._job(cell) for cell in todo], teller)
+                if teller.busy:  # another study is at them
+                    time.sleep(ASK_AGAIN)
+        finally:
+            if isinstance(engine, str):
+                worker.close()
+            teller.flush()
+            self.describe()
+        return teller.failed()
+
+    def _missing(self) -> list[Cell]:
+        """Return what can be begun now and has neither ended nor failed in this call."""
+        runs = self.store.runs(self._by_key)
+        found = []
+        for cell in self.cells:
+            if runs[cell.key].state == "done" or cell.key in self._given_up:
+                continue
+            if cell.source is not None and not self._source_done(cell, runs):
+                continue
+            if (runs[cell.key].folder / "summary.json").exists():  # killed before it was noted
+                self.store.finish(cell.key)
+                continue
+            found.append(cell)
+        return found
+
+    _given_up: frozenset[str] = frozenset()
+
+    def _source_done(self, cell: Cell, runs: dict[str, StoredRun]) -> bool:
+        assert cell.source is not None
+        return runs[cell.source].state == "done"
+
+    def _job(self, cell: Cell) -> Job:
+        config = cell.config
+        if cell.source is not None:
+            log = self.store[cell.source].folder / "episodes.csv"
+            config = replace(
+                config, teacher_parameters={**config.teacher_parameters, "log": str(log)}
+            )
+        return Job(cell.key, config, self.store[cell.key].folder)
+
+    def status(self) -> StudyProgress:
+        """Return where every run stands."""
+        self.store.add(self.cells)
+        return StudyProgress(self.store.runs(self._by_key), self.cells)
+
+    # What the report reads -----------------------------------------------------------------------
+
+    def describe(self) -> None:
+        """Write ``study.json``, from which pages are made: one for each panel."""
+        for panel in self.spec.panels:
+            path = self.page_folder(panel) / "study.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            document = self.to_json(panel)
+            if path.exists():  # what others have added stays: films, a second study beside it
+                try:
+                    there = json.loads(path.read_text(encoding="utf-8"))
+                    document = {**there, **document}
+                except (ValueError, TypeError):
+                    pass
+            draft = path.with_name(".study.json.draft")
+            draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
+            draft.replace(path)
+
+    def page_folder(self, panel: Panel) -> Path:
+        """Return the folder of a panel's page: the store itself where there is but one."""
+        return self.folder if len(self.spec.panels) == 1 else self.folder / "panels" / panel.label
+
+    def to_json(self, panel: Panel) -> dict[str, Any]:
+        """Return the form of ``study.json``."""
+        up = "" if len(self.spec.panels) == 1 else "../../"
+        runs = self.store.runs(self._by_key)
+        places: dict[str, list[str]] = {arm.label: [] for arm in self.spec.arms}
+        for cell in self.cells:
+            if cell.panel == panel.label and cell.key in runs:
+                place = runs[cell.key].folder.relative_to(self.folder)
+                places[cell.arm].append(up + place.as_posix())
+        return {
+            "format": FORMAT,
+            "name": self.spec.name,
+            "panel": panel.label,
+            "kind": panel.base.kind,
+            "env": panel.base.env,
+            "student": panel.base.student,
+            "steps": panel.base.steps,
+            "seeds": self.spec.seeds,
+            "baseline": self.spec.baseline,
+            "plan": self._plan_json(),
+            "arms": [
+                {
+                    "label": arm.label,
+                    "teacher": arm.teacher,
+                    "preset": arm.preset,
+                    "parameters": arm.parameters,
+                    "of": arm.of,
+                    "privileges": arm.privileges,
+                    "reference": arm.reference,
+                }
+                for arm in self.spec.arms
+            ],
+            "runs": places,
+            "base": asdict(panel.base),
+        }
+
+    def _plan_json(self) -> dict[str, Any] | None:
+        plan = self.spec.plan
+        if plan is None:
+            return None
+        return {
+            **asdict(plan), "contrasts": list(plan.contrasts), "frozen": frozen_hash(self.spec),
+        }  # fmt: skip
+
+
+class _Teller:
+    """Takes an engine's events into the store, and shows where the study stands."""
+
+    def __init__(self, study: Study, progress: Callable[[StudyProgress], None]) -> None:
+        self.study, self.progress = study, progress
+        self.busy = 0
+        self.errors: dict[str, str] = {}
+        self._points: dict[str, tuple[int, float | None]] = {}
+        self._last = 0.0
+
+    def __call__(self, event: Event) -> None:
+        store = self.study.store
+        if event.kind == "begun":
+            store.begin(event.key)
+        elif event.kind == "progress":
+            self._points[event.key] = (event.steps, event.solved)
+        elif event.kind == "done":
+            self._points.pop(event.key, None)
+            store.finish(event.key)
+        elif event.kind == "failed":
+            self._give_up(event.key, event.error or "failed")
+        elif event.kind == "busy":
+            self.busy += 1
+            store.rest(event.key)
+        elif event.kind == "interrupted":
+            store.rest(event.key)
+        if time.monotonic() - self._last > 1.0:
+            self.flush()
+
+    def _give_up(self, key: str, error: str) -> None:
+        self.study.store.fail(key, error)
+        self.errors[key] = error
+        self.study._given_up |= {key}
+
+    def flush(self) -> None:
+        """Write what has gathered, and show it."""
+        self._last = time.monotonic()
+        self.study.store.progress(self._points)
+        self._points.clear()
+        self.progress(self.study.status())
+
+    def failed(self) -> list[str]:
+        """Return a line for each run that failed, and for those that waited for it in vain."""
+        lines = []
+        for cell in self.study.cells:
+            where = f"{cell.arm}, {cell.panel}, seed {cell.seed}"
+            if cell.key in self.errors:
+                lines.append(f"{where}: {self.errors[cell.key]}")
+            elif cell.source in self.errors:
+                lines.append(f"{where}: the run whose log it replays has failed")
+        return lines
