@@ -445,6 +445,11 @@ def _explain(error: Exception) -> int:
     ):
         click.echo(f"error: no space left: {error}. The last checkpoint is untouched.", err=True)
         return FAILED
+    import gymnasium
+
+    if isinstance(error, (ImportError, gymnasium.error.Error)):
+        click.echo(f"error: {error}", err=True)
+        return USAGE
     if isinstance(error, (ValueError, TypeError, OSError, KeyError, RuntimeError)):
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         click.echo(f"error: {text}", err=True)

@@ -104,6 +104,19 @@ class TaskSpace(ABC):
         """
         raise ValueError(f"{type(self).__name__} has no JSON form: override config()")
 
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both describe the same tasks: Gymnasium compares specifications so."""
+        if not isinstance(other, TaskSpace) or type(self) is not type(other):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((type(self).__qualname__, self.names))
+
+    def _identity(self) -> tuple[Any, ...]:
+        """Return what makes two spaces equal; a space of levels equals itself alone."""
+        return (id(self),)
+
     @property
     def gym_space(self) -> gymnasium.Space[Any]:
         """The Gymnasium space that holds one task."""
@@ -239,6 +252,12 @@ class BoxTasks(TaskSpace):
             for name, low, high in zip(self.names, self.low, self.high, strict=True)
         ]
         return f"BoxTasks({', '.join(parts)})"
+
+    def _identity(self) -> tuple[Any, ...]:
+        difficulty = self.difficulty
+        if isinstance(difficulty, Mapping):
+            difficulty = dict(difficulty)
+        return self._low_list, self._high_list, self.names, self.kinds, difficulty
 
     @property
     def dim(self) -> int:
@@ -582,6 +601,10 @@ class DiscreteTasks(TaskSpace):
 
     def __repr__(self) -> str:
         return f"DiscreteTasks({self.n}{'' if self._scores is None else ', with difficulty'})"
+
+    def _identity(self) -> tuple[Any, ...]:
+        kept = (self._scores, self.groups, self.features)
+        return self.n, *(None if a is None else (a.shape, a.tolist()) for a in kept)
 
     @property
     def unit_dim(self) -> int:

@@ -977,7 +977,14 @@ def _env_passes_gymnasium(case: EnvCase) -> None:
             gymnasium_check(bare, skip_render_check=True)
         except Exception as error:
             # Gymnasium asserts, and raises whatever the environment raises.
-            raise CheckFailed(f"{case.name}: Gymnasium's check_env passes: {error}") from error
+            hint = (
+                " (give ParameterizedEnv functions of a module, not ones made anew in the factory)"
+                if "wrapper spec" in str(error)
+                else ""
+            )
+            raise CheckFailed(
+                f"{case.name}: Gymnasium's check_env passes: {error}{hint}"
+            ) from error
     for warning in caught:
         text = str(warning.message)
         if not any(word in text for word in _HARMLESS):

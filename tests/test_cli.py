@@ -78,6 +78,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "CartPole-v0", "--teacher", "alp-gmm", "--preset", "corl"], "corl2019"),
         (["train", "CartPole-v0", "--steps", "0"], "--steps"),
         (["train", "CartPole-v0", "--nonsense"], "--nonsense"),
+        (["train", "CartPole-v0", "--student", "sac"], "does not fit this environment"),
+        (["train", "nowhere:a/B-v0"], "No module named 'nowhere'"),
         (["compare", "CartPole-v0", "--teachers", "random", "random"], "different labels"),
         (["compare", "CartPole-v0", "--teachers", "yoked:of=alp-gmm"], "is not an arm here"),
         (["resume", "nowhere"], "not a run"),

@@ -335,3 +335,22 @@ def test_levels_need_three_methods() -> None:
         _ = space.gym_space
     with pytest.raises(ValueError, match="declares no difficulty"):
         space.difficulty_of(levels)
+
+
+def test_equal_spaces_are_equal() -> None:
+    """Gymnasium compares the specifications of environments, spaces in them included."""
+    low, high = [0.0, 1.0], [2.0, 3.0]
+    space = BoxTasks(low, high, names=["a", "b"], difficulty="a")
+    assert space == BoxTasks(low, high, names=["a", "b"], difficulty="a")
+    assert hash(space) == hash(BoxTasks(low, high, names=["a", "b"], difficulty="a"))
+    for other in (
+        BoxTasks([0.0, 1.5], high, names=["a", "b"], difficulty="a"),
+        BoxTasks(low, high, names=["a", "c"], difficulty="a"),
+        BoxTasks(low, high, names=["a", "b"], difficulty="-a"),
+        BoxTasks([1.0, 1.0], high, names=["a", "b"], kinds=["log", "real"], difficulty="a"),
+    ):
+        assert space != other
+    assert DiscreteTasks(3) == DiscreteTasks(3)
+    assert DiscreteTasks(3) != DiscreteTasks(4)
+    assert DiscreteTasks(3, [1, 2, 3]) != DiscreteTasks(3, [1, 2, 4])
+    assert DiscreteTasks(3) != space

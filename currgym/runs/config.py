@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import currgym
 from currgym.registry import nearest
 
 __all__ = [
-    "RunConfig", "environment_id", "family_name", "is_data", "is_named_elsewhere", "is_toy",
-    "package_versions",
+    "RunConfig", "environment_id", "environment_spec", "family_name", "is_data",
+    "is_named_elsewhere", "is_toy", "package_versions",
 ]  # fmt: skip
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 FORMAT = 1
 _PACKAGES = (
@@ -44,6 +48,16 @@ def family_name(env: str) -> str:
     """Return the name without ``currgym/`` before ``data/...`` and ``toy/...``."""
     short = env.removeprefix("currgym/")
     return short if short.startswith(("data/", "toy/")) else env
+
+
+def environment_spec(env: str) -> EnvSpec:
+    """Return the specification of an id, with or without a module part (which is imported)."""
+    import gymnasium
+
+    module, _, name = env.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gymnasium.spec(name)
 
 
 def environment_id(env: str) -> str:
@@ -117,6 +131,11 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+
+    def load_modules(self) -> None:
+        """Import the modules that register what the run needs."""
+        for module in self.modules:
+            importlib.import_module(module)
 
     @property
     def kind(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from currgym.runs.config import environment_spec
 from currgym.tasks import TaskSpace
 
 __all__ = ["Actor", "Evaluator", "TestRow", "TestSet"]
@@ -119,7 +120,7 @@ class Evaluator:
         self._pairs = [
             (index, seed) for index, seeds in enumerate(test_set.seeds.tolist()) for seed in seeds
         ]
-        native = gymnasium.spec(env_id).vector_entry_point is not None
+        native = environment_spec(env_id).vector_entry_point is not None
         count = min(len(self._pairs), NATIVE_ENVS if native else SINGLE_ENVS)
         self._desk: _NativeDesk | _SingleDesk = (
             _NativeDesk(env_id, env_kwargs, count)

@@ -45,6 +45,7 @@ class SupervisedSession:
     """
 
     exact = True
+    notes = ()
 
     def __init__(self, config: RunConfig, test_set: TestSet | None) -> None:
         self.config = config

@@ -98,10 +98,22 @@ class RLSession:
         )
         self.venv.attach(self.student.model)
         self.exact = self.student.exact
+        self.notes = self._notes()
         self._evaluator: Evaluator | None = None
         self._prober: Prober | None = None
         if "probe" in self.teacher.needs:
             self._prober = Prober(about.env_id, config.env_parameters, about.mastery)
+
+    def _notes(self) -> tuple[str, ...]:
+        rollout = self.student.rollout
+        beyond = -self.config.steps % rollout
+        if not beyond:
+            return ()
+        return (
+            f"{self.config.student} learns from whole rollouts of {rollout:,} steps (n_steps x "
+            f"num_envs), so it takes {self.config.steps + beyond:,} steps rather than "
+            f"{self.config.steps:,}",
+        )
 
     @property
     def steps(self) -> int:

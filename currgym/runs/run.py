@@ -59,6 +59,7 @@ class Run:
         self.notes: list[str] = []
         self.session: Session | None = None
         self.stopping = False
+        self._fresh = False
         self._checkpoints = Checkpoints(folder)
         self._pieces = ReplayPieces(folder)
         self._next_evaluation = 0
@@ -91,6 +92,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, config, config.to_json())
         run._write_config()
+        run._fresh = True
         return run
 
     @classmethod
@@ -113,6 +115,13 @@ class Run:
                 f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
             )
         return cls(folder, config, document)
+
+    def _forget(self) -> None:
+        """Leave no folder behind for what could not even be built: it would be in the way."""
+        for name in ("config.json", ".lock"):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _write_config(self) -> None:
         draft = self.folder / ".config.json.draft"
@@ -171,7 +180,12 @@ class Run:
 
     def _train(self, progress: Progress) -> dict[str, Any]:
         checkpoint = self._newest()
-        session = self._build()
+        try:
+            session = self._build()
+        except Exception:
+            if self._fresh:
+                self._forget()
+            raise
         self._begun = time.monotonic()
         self._spent = 0.0
         if checkpoint is not None:
@@ -200,8 +214,6 @@ class Run:
 
     def _build(self) -> Session:
         os.environ.setdefault("OMP_NUM_THREADS", str(self.config.threads))
-        for module in self.config.modules:
-            __import__(module)
         known = self.document.get("test_set")
         session = open_session(self.config, TestSet.from_json(known) if known else None)
         self.session = session
@@ -213,6 +225,7 @@ class Run:
                 f"resume is not exact for student {self.config.student!r}: an interrupted run "
                 "goes on, but not bit for bit"
             )
+        self.notes += session.notes
         session.log_to(self.folder / "tensorboard")
         return session
 

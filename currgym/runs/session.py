@@ -27,6 +27,9 @@ class Session(Protocol):
     exact: bool
     """Whether an interrupted run goes on bit for bit."""
 
+    notes: tuple[str, ...]
+    """What a person should know before it begins."""
+
     @property
     def steps(self) -> int:
         """The run's clock."""
@@ -99,6 +102,7 @@ def open_session(config: RunConfig, test_set: TestSet | None) -> Session:
     Raises:
         ValueError: If student and environment do not fit, or something is unknown.
     """
+    config.load_modules()
     session: Session = importlib.import_module(session_module(config)).make_session(
         config, test_set
     )
@@ -107,5 +111,6 @@ def open_session(config: RunConfig, test_set: TestSet | None) -> Session:
 
 def open_teacher(config: RunConfig) -> Teacher:
     """Build the teacher of a run as its session does, without the student."""
+    config.load_modules()
     teacher: Teacher = importlib.import_module(session_module(config)).make_run_teacher(config)
     return teacher

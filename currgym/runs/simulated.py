@@ -53,6 +53,7 @@ class SimulatedSession:
     """
 
     exact = True
+    notes = ()
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config

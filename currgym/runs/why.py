@@ -112,8 +112,6 @@ def explain(folder: str | Path, episode: int, trust: bool = False) -> Explanatio
 def _fresh_teacher(run: Run) -> Teacher:
     from currgym.runs.session import open_teacher
 
-    for module in run.config.modules:
-        __import__(module)
     return open_teacher(run.config)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from currgym.statistics.domains import Shape, check_offered
+
 __all__ = [
     "Interval", "paired_difference", "permutation_interval", "t_band", "t_interval",
     "welch_difference",
@@ -60,23 +62,28 @@ class Interval:
         )
 
 
-def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+def t_interval(values: ArrayLike, level: float = 0.95, shape: Shape = "normal") -> Interval:
     """Return the mean of independent values with Student's t interval.
+
+    Offered for ``"normal"`` outcomes only: of exponential ones a nominal 95 % covers 88 to 94 %
+    (n = 5 to 30), of success rates near 0 or 1 less than half.
 
     Args:
         values: ``(n,)``, one a seed.
-        level: Nominal coverage.
+        level: Nominal coverage, in (0, 1).
+        shape: What the outcome is like, see :data:`~currgym.statistics.SHAPES`.
 
     Raises:
-        ValueError: If there is no value, or one is not finite.
+        ValueError: If there is no value, or one is not finite, or the shape is not offered.
 
     >>> interval = t_interval([1.0, 2.0, 3.0])
     >>> round(interval.low, 3), interval.estimate, round(interval.high, 3)
     (-0.484, 2.0, 4.484)
     """
-    x = _sample("values", values)
-    _check_level(level)
+    x = as_sample("values", values)
+    check_level(level)
     n, mean = len(x), float(x.mean())
+    check_offered("t_interval", shape, max(n, 2))
     if n < 2:
         return Interval(mean, math.nan, math.nan, n, "one value: no interval", level)
     half = float(stats.t.ppf((1.0 + level) / 2.0, n - 1)) * float(x.std(ddof=1)) / math.sqrt(n)
@@ -95,7 +102,7 @@ def t_band(values: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArr
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 2:
         raise ValueError(f"values must have shape (seeds, points), got {x.shape}")
-    _check_level(level)
+    check_level(level)
     there = np.isfinite(x)
     n = there.sum(axis=0)
     filled = np.where(there, x, 0.0)
@@ -109,19 +116,26 @@ def t_band(values: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArr
     return mean, mean - half, mean + half
 
 
-def welch_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
+def welch_difference(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, shape: Shape = "normal"
+) -> Interval:
     """Return mean(a) - mean(b) with Welch's interval (variances may differ).
+
+    Offered for ``"normal"`` outcomes, and from 5 values an arm on for ``"alike"`` ones. Where one
+    arm is skewed and the other hardly varies, it covers 90 to 93 %.
 
     Args:
         a: ``(n,)`` values of one arm.
         b: ``(m,)`` values of the other.
-        level: Nominal coverage.
+        level: Nominal coverage, in (0, 1).
+        shape: What the outcomes are like, see :data:`~currgym.statistics.SHAPES`.
 
     Raises:
-        ValueError: If a sample is empty or not finite.
+        ValueError: If a sample is empty or not finite, or the shape is not offered at its size.
     """
-    x, y = _sample("a", a), _sample("b", b)
-    _check_level(level)
+    x, y = as_sample("a", a), as_sample("b", b)
+    check_level(level)
+    check_offered("welch_difference", shape, max(2, min(len(x), len(y))))
     n, difference = len(x) + len(y), float(x.mean() - y.mean())
     if len(x) < 2 or len(y) < 2:
         return Interval(difference, math.nan, math.nan, n, "one value: no interval", level)
@@ -135,21 +149,28 @@ def welch_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interva
     return _from_t(difference, error, df, n, "Welch interval", level)
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, shape: Shape = "normal"
+) -> Interval:
     """Return the mean of a - b with the t interval over pairs (same seed, same data).
+
+    Offered as :func:`welch_difference` is.
 
     Args:
         a: ``(n,)`` values of one arm.
         b: ``(n,)`` values of the other, in the same order of seeds.
-        level: Nominal coverage.
+        level: Nominal coverage, in (0, 1).
+        shape: What the outcomes are like, see :data:`~currgym.statistics.SHAPES`.
 
     Raises:
-        ValueError: If the samples differ in length, are empty or not finite.
+        ValueError: If the samples differ in length, are empty or not finite, or the shape is not
+            offered at their size.
     """
-    x, y = _sample("a", a), _sample("b", b)
+    x, y = as_sample("a", a), as_sample("b", b)
     if len(x) != len(y):
         raise ValueError(f"pairs need equal numbers of values, got {len(x)} and {len(y)}")
-    _check_level(level)
+    check_level(level)
+    check_offered("paired_difference", shape, max(2, len(x)))
     d = x - y
     n, difference = len(d), float(d.mean())
     if n < 2:
@@ -175,6 +196,7 @@ def permutation_interval(
     rng: np.random.Generator,
     level: float = 0.95,
     permutations: int = 10_000,
+    shape: Shape = "normal",
 ) -> Interval:
     """Return mean(a) - mean(b) with the interval of shifts that a permutation test does not reject.
 
@@ -188,12 +210,14 @@ def permutation_interval(
         rng: Draws the regroupings where there are too many to count.
         level: Nominal coverage.
         permutations: How many to draw.
+        shape: What the outcomes are like, see :data:`~currgym.statistics.SHAPES`.
 
     Raises:
-        ValueError: If a sample is empty or not finite.
+        ValueError: If a sample is empty or not finite, or the shape is not offered at its size.
     """
-    x, y = _sample("a", a), _sample("b", b)
-    _check_level(level)
+    x, y = as_sample("a", a), as_sample("b", b)
+    check_level(level)
+    check_offered("permutation_interval", shape, max(2, min(len(x), len(y))))
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")
     n, m = len(x), len(y)
@@ -227,7 +251,8 @@ def permutation_interval(
     return Interval(observed, low, high, n + m, method, level, p)
 
 
-def _sample(name: str, values: ArrayLike) -> FloatArray:
+def as_sample(name: str, values: ArrayLike) -> FloatArray:
+    """Return the values as a vector, or refuse what is empty or not finite by its name."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) == 0:
         raise ValueError(f"{name} must be a vector of at least one value, got shape {array.shape}")
@@ -236,6 +261,7 @@ def _sample(name: str, values: ArrayLike) -> FloatArray:
     return array
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Refuse a nominal coverage that is not in (0, 1), such as 95."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")

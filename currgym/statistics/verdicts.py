@@ -1,13 +1,19 @@
-"""What may be said: how many seeds a verdict needs, and corrections for several contrasts."""
+"""What may be said: what a verdict needs, which one it is, corrections for several contrasts."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
-__all__ = ["FEWEST_SEEDS", "Verdict", "fewest_seeds", "holm", "judge"]
+from currgym.statistics.intervals import Interval
+from currgym.statistics.power import MOST_SEEDS, seeds_needed
+
+__all__ = ["FEWEST_SEEDS", "Plan", "Verdict", "conclude", "fewest_seeds", "holm", "judge"]
 
 FEWEST_SEEDS = {"rl": 8, "supervised": 10, "simulated": 30}
 """Fewest seeds an arm for a verdict, by kind of student."""
@@ -21,11 +27,43 @@ class Verdict:
         word: The word to print.
         reason: Why, in one sentence.
         final: Whether it is a verdict at all.
+        needed: Seeds an arm that would decide, of an inconclusive comparison; None elsewhere, or
+            where the number cannot be told.
     """
 
     word: str
     reason: str
     final: bool
+    needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be concluded, written before the runs.
+
+    Attributes:
+        endpoint: Name of the one primary endpoint.
+        baseline: Label of the arm that the others are compared with.
+        smallest_effect: Smallest difference of interest, above 0, in the endpoint's unit; also the
+            margin of equivalence.
+        direction: What the claim says the difference (arm minus baseline) is: ``"higher"``, or
+            ``"lower"`` for times and errors.
+        alpha: Two-sided level over all contrasts, in (0, 1).
+    """
+
+    endpoint: str
+    baseline: str
+    smallest_effect: float
+    direction: Literal["higher", "lower"] = "higher"
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not (self.smallest_effect > 0.0 and math.isfinite(self.smallest_effect)):
+            raise ValueError(f"smallest_effect must be above 0, got {self.smallest_effect}")
+        if self.direction not in ("higher", "lower"):
+            raise ValueError(f"direction must be 'higher' or 'lower', got {self.direction!r}")
+        if not 0.0 < self.alpha < 1.0:
+            raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
 
 
 def fewest_seeds(kind: str) -> int:
@@ -62,6 +100,109 @@ def judge(kind: str, seeds: int) -> Verdict:
         "seeds enough, but a verdict also needs a plan that was written before the runs",
         final=False,
     )
+
+
+def conclude(
+    plan: Plan,
+    kind: str,
+    seeds: int,
+    difference: Interval,
+    frozen: bool,
+    adjusted_p: float | None = None,
+    contrasts: int = 1,
+    paired: bool = False,
+) -> Verdict:
+    """Return the verdict on one arm's difference from the baseline.
+
+    In this order: *illustration* with too few seeds, *exploratory* without a frozen plan;
+    *equivalent* where the whole interval lies inside the margin (a difference that is significant
+    but smaller than anything of interest is equivalent too); *supported* or *contradicted* where
+    the corrected p is below alpha, by the sign; else *inconclusive*, with the seeds an arm that
+    would find the smallest effect, and would show equivalence if there is no effect, each with
+    80 % power at the spread that was seen.
+
+    Args:
+        plan: Written before the runs.
+        kind: ``"rl"``, ``"supervised"`` or ``"simulated"``.
+        seeds: Finished seeds of the smaller arm.
+        difference: Arm minus baseline of the primary endpoint, at level 1 - alpha.
+        frozen: Whether the plan was frozen before the first run.
+        adjusted_p: p corrected over the contrasts; the interval's own where None, which is right
+            for one contrast only.
+        contrasts: How many arms are compared with the baseline.
+        paired: Whether the arms were compared seed by seed.
+
+    Raises:
+        ValueError: If the kind is unknown, the interval has no p or another level than the plan, or
+            several contrasts come without a corrected p.
+    """
+    first = judge(kind, seeds)
+    if seeds < fewest_seeds(kind) or not frozen:
+        return first
+    p = difference.p if adjusted_p is None else adjusted_p
+    if not difference.known or not 0.0 <= p <= 1.0:
+        raise ValueError("a verdict needs an interval with a p-value of no difference")
+    if abs(difference.level - (1.0 - plan.alpha)) > 1e-9:
+        raise ValueError(
+            f"the interval is of level {difference.level:g}, and the plan's alpha {plan.alpha:g} "
+            f"asks for {1.0 - plan.alpha:g}"
+        )
+    if contrasts > 1 and adjusted_p is None:
+        raise ValueError(f"{contrasts} contrasts need p-values corrected by holm()")
+    margin = plan.smallest_effect
+    sign = 1.0 if plan.direction == "higher" else -1.0
+    ends = f"{difference.level:.0%} interval {difference.low:.3g} to {difference.high:.3g}"
+    if -margin < difference.low and difference.high < margin:
+        return Verdict(
+            "equivalent", f"{ends}, inside the margin of {margin:g} either way", final=True
+        )
+    if p < plan.alpha:
+        agrees = difference.estimate * sign > 0.0
+        return Verdict(
+            "supported" if agrees else "contradicted",
+            f"{plan.endpoint} {'higher' if difference.estimate > 0.0 else 'lower'} than with "
+            f"{plan.baseline}, {ends}, corrected p = {p:.2g}",
+            final=True,
+        )
+    needed = _seeds_that_decide(plan, seeds, difference, contrasts, paired)
+    more = "more seeds than can be told" if needed is None else f"about {needed:,} seeds an arm"
+    return Verdict(
+        "inconclusive",
+        f"{ends}, corrected p = {p:.2g}: neither a difference nor its absence is shown; {more} "
+        "would decide",
+        final=True,
+        needed=needed,
+    )
+
+
+def _seeds_that_decide(
+    plan: Plan, seeds: int, difference: Interval, contrasts: int, paired: bool
+) -> int | None:
+    half = (difference.high - difference.low) / 2.0
+    if not (math.isfinite(half) and half > 0.0):
+        return None
+    arms = 1.0 if paired else 2.0
+    critical = float(stats.t.ppf((1.0 + difference.level) / 2.0, arms * (seeds - 1)))
+    sd = half / critical * math.sqrt(seeds / arms)
+    try:
+        superior = seeds_needed(
+            plan.smallest_effect, sd, paired=paired, alpha=plan.alpha, contrasts=contrasts
+        )
+    except ValueError:
+        return None
+
+    def shows_equivalence(n: int) -> float:
+        error = sd * math.sqrt(arms / n)
+        df = arms * (n - 1)
+        room = plan.smallest_effect / error - float(stats.t.ppf(1.0 - plan.alpha / 2.0, df))
+        return 2.0 * float(stats.t.cdf(room, df)) - 1.0
+
+    n = superior
+    while shows_equivalence(n) < 0.8:
+        n = max(n + 1, round(1.02 * n))
+        if n > MOST_SEEDS:
+            return None
+    return max(n, seeds + 1)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

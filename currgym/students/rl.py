@@ -204,9 +204,14 @@ class SB3Student:
             )
         lstm = "recurrent" in name
         policy = "MlpLstmPolicy" if lstm else "MlpPolicy"
-        self.model = cls(
-            policy, env, seed=seed, device="cpu", policy_kwargs=policy_kwargs or None, **parameters
-        )
+        try:
+            self.model = cls(
+                policy, env, seed=seed, device="cpu", policy_kwargs=policy_kwargs or None,
+                **parameters,
+            )  # fmt: skip
+        except AssertionError as error:
+            # How Stable-Baselines3 says that an algorithm does not suit an environment.
+            raise ValueError(f"student {name!r} does not fit this environment: {error}") from error
         self.restored: Mapping[str, Any] | None = None
         self.updates = 0
         """Gradient updates so far: steps of the optimiser (the critic's, where there are two)."""
@@ -221,6 +226,14 @@ class SB3Student:
     def steps(self) -> int:
         """Environment steps that it has learned from."""
         return int(self.model.num_timesteps)
+
+    @property
+    def rollout(self) -> int:
+        """Environment steps it collects before it learns, of which the last may exceed a budget."""
+        if self.replay is not None:
+            return 1  # a few steps at most
+        steps: int = self.model.n_steps  # type: ignore[attr-defined]
+        return steps * self.venv.num_envs
 
     def log_to(self, folder: str) -> None:
         """Write the algorithm's scalars as TensorBoard events."""

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from currgym.runs.config import RunConfig, package_versions
+from currgym.runs.config import RunConfig, environment_spec, package_versions
 from currgym.studies.arms import Arm
 from currgym.studies.spec import Panel, StudySpec
 from currgym.teaching import teachers
@@ -114,13 +114,8 @@ def _roots(config: RunConfig) -> tuple[str, ...]:
 
 
 def _environment_modules(env: str) -> list[str]:
-    import gymnasium
-
-    module, _, name = env.rpartition(":")
-    if module:
-        __import__(module)
-    spec = gymnasium.spec(name)
-    found = [module]
+    spec = environment_spec(env)
+    found = [env.rpartition(":")[0]]
     for entry in (spec.entry_point, spec.vector_entry_point):
         if isinstance(entry, str):
             found.append(entry.partition(":")[0])

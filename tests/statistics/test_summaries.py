@@ -5,8 +5,8 @@ from currgym.statistics import cvar, fewest_seeds, holm, interquartile_mean, jud
 
 
 def test_interquartile_mean_by_hand() -> None:
-    # Sorted 0 1 2 3 4 5 6 100: the middle half is 2 3 4 5.
-    scores = [[0.0, 100.0], [5.0, 3.0], [2.0, 4.0], [6.0, 1.0]]
+    # Sorted -9 0 1 2 3 4 5 6 90 100: two cut at each end leave 1 to 6.
+    scores = [[0.0, 100.0], [5.0, 3.0], [2.0, 4.0], [6.0, 1.0], [90.0, -9.0]]
     interval = interquartile_mean(scores, np.random.default_rng(0))
     assert interval.estimate == 3.5
     assert interval.low <= 3.5 <= interval.high
