@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import currgym
 from currgym.registry import nearest
+from currgym.runs.tracking import TRACKERS
 
 __all__ = [
-    "RunConfig", "environment_id", "environment_spec", "family_name", "is_data",
+    "RunConfig", "default_student", "environment_id", "environment_spec", "family_name", "is_data",
     "is_named_elsewhere", "is_toy", "package_versions",
 ]  # fmt: skip
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
 FORMAT = 1
+_IRRELEVANT = ("label", "checkpoint_every", "cell", "log")
 _PACKAGES = (
     "numpy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "scikit-learn", "scipy",
     "box2d",
@@ -76,6 +79,13 @@ def environment_id(env: str) -> str:
     raise ValueError(nearest(env.removeprefix("currgym/"), ours, "environment"))
 
 
+def default_student(env: str) -> str:
+    """Return who learns where nobody is named; a toy is its own student."""
+    if is_toy(env):
+        return family_name(env).removeprefix("toy/")
+    return "mlp" if is_data(env) else "ppo"
+
+
 @dataclass
 class RunConfig:
     """One run.
@@ -100,6 +110,7 @@ class RunConfig:
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
+        log: Trackers beside TensorBoard: ``"wandb"``, ``"mlflow"``.
     """
 
     env: str
@@ -121,6 +132,7 @@ class RunConfig:
     label: str | None = None
     modules: list[str] = field(default_factory=list)
     cell: str | None = None
+    log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, low in (("steps", 1), ("num_envs", 1), ("threads", 1), ("test_seeds", 1)):
@@ -131,11 +143,20 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        for name in self.log:
+            _ = TRACKERS[name]
 
     def load_modules(self) -> None:
         """Import the modules that register what the run needs."""
         for module in self.modules:
             importlib.import_module(module)
+
+    def question(self) -> dict[str, Any]:
+        """Return what decides the result; how it is called, saved and shown is left out."""
+        asked = asdict(self)
+        for name in _IRRELEVANT:
+            del asked[name]
+        return {**asked, "evaluate_every": self.interval}
 
     @property
     def kind(self) -> str:
@@ -191,6 +212,11 @@ class RunConfig:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
+    return dict(_package_versions())
+
+
+@functools.cache
+def _package_versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "currgym": currgym.__version__}
     for name in _PACKAGES:
         try:
@@ -200,6 +226,7 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def _cpu() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

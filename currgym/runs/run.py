@@ -25,6 +25,7 @@ from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
 from currgym.runs.session import Session, open_session
+from currgym.runs.tracking import Tracks
 
 __all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
 
@@ -209,8 +210,7 @@ class Run:
         finally:
             with contextlib.suppress(OSError):
                 logs.close()
-            session.close()
-            self.session = None
+            self._close(session)
 
     def _build(self) -> Session:
         os.environ.setdefault("OMP_NUM_THREADS", str(self.config.threads))
@@ -226,8 +226,15 @@ class Run:
                 "goes on, but not bit for bit"
             )
         self.notes += session.notes
-        session.log_to(self.folder / "tensorboard")
+        self._tracks = Tracks(self.folder, self.document, self.config.log, self.notes.append)
+        session.log_to(self._tracks)
         return session
+
+    def _close(self, session: Session) -> None:
+        with contextlib.suppress(OSError):
+            self._tracks.close()
+        session.close()
+        self.session = None
 
     def _open_logs(self, session: Session) -> Logs:
         extras = tuple(sorted(session.log_columns))
@@ -329,6 +336,7 @@ class Run:
             )
         self._last_mean = float(np.mean([row.success for row in rows]))
         self.session.note("evaluation/solved", self._last_mean)
+        self.session.note("evaluation/return", float(np.mean([row.result for row in rows])))
         self._next_evaluation = (step // self.config.interval + 1) * self.config.interval
         self._mark_time()
         self._logs.show()
@@ -444,8 +452,7 @@ class Run:
             run._checkpoint()
         finally:
             logs.close()
-            session.close()
-            run.session = None
+            run._close(session)
         return run
 
 
