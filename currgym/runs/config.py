@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import math
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,17 @@ def default_student(env: str) -> str:
     return "mlp" if is_data(env) else "ppo"
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "str | None": (str, type(None)), "int": (int,), "int | None": (int, type(None)),
+    "float": (int, float), "dict[str, Any]": (dict,), "list[str]": (list,),
+}  # fmt: skip
+_WORDS = {
+    "str": "a text", "str | None": "a text", "int": "a whole number",
+    "int | None": "a whole number", "float": "a number", "dict[str, Any]": "a table",
+    "list[str]": "a list of texts",
+}  # fmt: skip
+
+
 @dataclass
 class RunConfig:
     """One run.
@@ -135,6 +147,7 @@ class RunConfig:
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name, low in (("steps", 1), ("num_envs", 1), ("threads", 1), ("test_seeds", 1)):
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
@@ -145,6 +158,18 @@ class RunConfig:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         for name in self.log:
             _ = TRACKERS[name]
+
+    def _check_types(self) -> None:
+        """Refuse values of another type, by name: configurations come from files too."""
+        for entry in fields(self):
+            value, allowed = getattr(self, entry.name), _TYPES[str(entry.type)]
+            fits = isinstance(value, allowed) and not (
+                isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value))
+            )
+            if fits and isinstance(value, list):
+                fits = all(isinstance(item, str) for item in value)
+            if not fits:
+                raise ValueError(f"{entry.name} must be {_WORDS[str(entry.type)]}, got {value!r}")
 
     def load_modules(self) -> None:
         """Import the modules that register what the run needs."""

@@ -32,8 +32,8 @@ def _planned(spec: StudySpec) -> dict[str, Any]:
     arms = {label: asdict(spec.arm(label)) for label in (plan.baseline, *plan.contrasts)}
     panels = []
     for panel in spec.panels:
-        base = asdict(panel.base)
-        for name in ("label", "cell", "checkpoint_every", "seed", "teacher"):
+        base = panel.base.question()
+        for name in ("seed", "teacher", "preset", "teacher_parameters"):
             del base[name]
         panels.append({"label": panel.label, **base})
     return {
@@ -59,7 +59,7 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
 
     Raises:
         ValueError: If it has no plan, another one is frozen already, or a run that the plan
-            contrasts with the baseline has ended already: a plan written after its runs is none.
+            contrasts with the baseline has results already: a plan written after them is none.
             (The baseline's runs may be there; they are what a new arm is compared with.)
     """
     from currgym.studies.cells import cells_of
@@ -83,12 +83,12 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
         ended = [
             cell for cell in cells_of(spec, strict)
             if cell.arm in plan.contrasts and cell.seed in spec.seeds[: plan.n]
-            and cell.key in there and there[cell.key].state == "done"
+            and cell.key in there and there[cell.key].begun
         ]  # fmt: skip
         if ended:
             raise ValueError(
-                f"{len(ended)} of the planned runs have ended already (the first: {ended[0].arm}, "
-                f"seed {ended[0].seed}): a plan is written before its runs. Plan other seeds "
+                f"{len(ended)} of the planned runs have results already (the first: "
+                f"{ended[0].arm}, seed {ended[0].seed}): a plan is written before its runs. Plan other seeds "
                 "(first_seed = ...)"
             )
     document = {"hash": digest, **_planned(spec)}
