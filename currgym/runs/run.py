@@ -33,6 +33,7 @@ __all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
 Progress = Callable[["Run"], None]
 SNAPSHOTS = 60
 PREVIEW = 200
+FEWEST = 20
 SHOWN_EVERY = 2.0
 
 
@@ -355,15 +356,16 @@ class Run:
         if self.steps < self._next_snapshot and not final:
             return
         teacher = self.session.teacher
+        every = max(1, self.config.steps // SNAPSHOTS)
         rng = np.random.default_rng(seed_for(self.config.seed, "preview"))
         line = {
             "step": self.steps,
             "episode": self._recorder.episodes,
             "snapshot": teacher.snapshot(),
-            "preview": teacher.preview(PREVIEW, rng),
+            # No more tasks than are proposed in between: a tiny run stays a small folder.
+            "preview": teacher.preview(min(PREVIEW, max(FEWEST, every)), rng),
         }
         self._logs.write("snapshots.jsonl", json.dumps(line, default=_plain))
-        every = max(1, self.config.steps // SNAPSHOTS)
         self._next_snapshot = (self.steps // every + 1) * every
 
     def _mark_time(self) -> None:

@@ -184,7 +184,11 @@ class Tracks:
         folder: Of the run.
         document: Its ``config.json``.
         names: Keys of :data:`TRACKERS`; TensorBoard is always there.
-        note: Told in a sentence about a tracker that failed.
+        note: Told in a sentence about a tracker that failed later on.
+
+    Raises:
+        ImportError: If a tracker's package is not installed.
+        RuntimeError: If a tracker cannot begin.
     """
 
     def __init__(
@@ -197,8 +201,13 @@ class Tracks:
         self._note = note
         self._open: dict[str, Tracker] = {"tensorboard": TensorBoard(folder, document)}
         for name in names:
-            with _randomness_kept():
-                self._open[name] = TRACKERS[name](folder, document)
+            try:
+                with _randomness_kept():
+                    self._open[name] = TRACKERS[name](folder, document)
+            except ImportError:
+                raise
+            except Exception as error:  # whatever a service may raise
+                raise RuntimeError(f"--log {name} does not work here: {error}") from error
 
     def write(self, values: Mapping[str, float], step: int) -> None:
         """Take named scalars of one moment."""

@@ -88,8 +88,8 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
         if ended:
             raise ValueError(
                 f"{len(ended)} of the planned runs have results already (the first: "
-                f"{ended[0].arm}, seed {ended[0].seed}): a plan is written before its runs. Plan other seeds "
-                "(first_seed = ...)"
+                f"{ended[0].arm}, seed {ended[0].seed}): a plan is written before its runs. "
+                "Plan other seeds (first_seed = ...)"
             )
     document = {"hash": digest, **_planned(spec)}
     path.write_text(json.dumps(document, indent=1, sort_keys=True, default=list), encoding="utf-8")

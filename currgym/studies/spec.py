@@ -188,9 +188,7 @@ class StudySpec:
     def extends(self, other: StudySpec) -> bool:
         """Tell whether this is another study with arms and seeds added, or the same."""
         mine, theirs = self.to_document(), other.to_document()
-        more = all(
-            entry in mine[name] for name in ("teachers", "seeds") for entry in theirs[name]
-        )
+        more = all(entry in mine[name] for name in ("teachers", "seeds") for entry in theirs[name])
         return more and {**mine, "teachers": 0, "seeds": 0} == {
             **theirs, "teachers": 0, "seeds": 0
         }  # fmt: skip
@@ -460,9 +458,11 @@ def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan
     if lacking:
         raise ValueError(f"[plan] lacks {', '.join(sorted(lacking))}")
     baseline = str(entry["baseline"])
-    contrasts = entry.get("contrasts") or frozen or [
-        arm.label for arm in arms if not arm.reference and arm.label != baseline
-    ]
+    contrasts = (
+        entry.get("contrasts")
+        or frozen
+        or [arm.label for arm in arms if not arm.reference and arm.label != baseline]
+    )
     return Plan(
         str(entry["endpoint"]), baseline, tuple(str(c) for c in contrasts),
         float(entry["smallest_effect"]), int(entry["n"]), float(entry.get("alpha", 0.05)),

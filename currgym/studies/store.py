@@ -250,9 +250,7 @@ class Store:
         # In place and in one go: other studies that have the index open lose nothing.
         with self._transaction() as connection:
             connection.execute("DELETE FROM runs WHERE state<>'running'")
-            connection.execute(
-                "DELETE FROM evaluations WHERE key NOT IN (SELECT key FROM runs)"
-            )
+            connection.execute("DELETE FROM evaluations WHERE key NOT IN (SELECT key FROM runs)")
             connection.executemany(_INSERT, rows)
             connection.executemany("UPDATE runs SET state='failed', error=? WHERE key=?", failures)
             for key, (values, curve) in ends.items():
@@ -296,7 +294,7 @@ class Store:
 
     def _rows(self, where: str, values: Iterable[Any]) -> list[StoredRun]:
         rows = self._open().execute(
-            'SELECT key, folder, label, env, teacher, preset, parameters, student, seed, budget, '
+            "SELECT key, folder, label, env, teacher, preset, parameters, student, seed, budget, "
             'state, steps, solved, area, "return", seconds, error, ledger, owner '
             f"FROM runs {where}",
             tuple(values),

@@ -338,12 +338,16 @@ class _Teller:
         self._due = time.monotonic() + max(1.0, 19 * (time.monotonic() - begun))
 
     def failed(self) -> list[str]:
-        """Return a line for each run that failed, and for those that waited for it in vain."""
-        lines = []
+        """Return a line for each arm and error, with the seeds, and for those that replay it."""
+        seeds: dict[tuple[str, str, str], list[int]] = {}
         for cell in self.study.cells:
-            where = f"{cell.arm}, {cell.panel}, seed {cell.seed}"
-            if cell.key in self.errors:
-                lines.append(f"{where}: {self.errors[cell.key]}")
-            elif cell.source in self.errors:
-                lines.append(f"{where}: the run whose log it replays has failed")
-        return lines
+            error = self.errors.get(cell.key)
+            if error is None and cell.source in self.errors:
+                error = "the run whose log it replays has failed"
+            if error is not None:
+                seeds.setdefault((cell.arm, cell.panel, error), []).append(cell.seed)
+        return [
+            f"{arm}, {panel}, seed{'s' if len(those) > 1 else ''} "
+            f"{', '.join(map(str, those[:8]))}{', ...' if len(those) > 8 else ''}: {error}"
+            for (arm, panel, error), those in seeds.items()
+        ]
