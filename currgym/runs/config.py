@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
 FORMAT = 1
-_IRRELEVANT = ("label", "checkpoint_every", "cell", "log")
+_IRRELEVANT = ("label", "checkpoint_every", "cell", "log", "modules")
 _PACKAGES = (
     "numpy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "scikit-learn", "scipy",
     "box2d",

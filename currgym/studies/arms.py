@@ -10,7 +10,7 @@ from currgym.registry import nearest
 from currgym.runs.settings import split_assignments, typed_teacher_parameters
 from currgym.teaching import Teacher, teachers
 
-__all__ = ["CONTROLS", "Arm", "with_controls"]
+__all__ = ["CONTROLS", "Arm", "with_controls", "with_reference"]
 
 CONTROLS = frozenset({"uniform-steps", "yoked", "yoked-shuffled"})
 """Teachers that stand in a comparison to explain it, not to win it."""
@@ -109,4 +109,18 @@ def with_controls(arms: Sequence[Arm], kind: str, seeds: int) -> list[Arm]:
                 label = f"{control}-{arm.label}"
                 if label not in labels:
                     found.append(Arm(label, control, of=arm.label))
+    return found
+
+
+def with_reference(arms: Sequence[Arm], shipped: Sequence[Arm]) -> list[Arm]:
+    """Return the arms with those that reference results are shipped of, where they are missing."""
+    found = list(arms)
+    for arm in shipped:
+        there = any(
+            (a.teacher, a.preset, a.parameters, a.of)
+            == (arm.teacher, arm.preset, arm.parameters, None)
+            for a in found
+        )
+        if not there and all(a.label.casefold() != arm.label.casefold() for a in found):
+            found.append(arm)
     return found

@@ -24,7 +24,7 @@ from currgym.studies.arms import Arm
 from currgym.studies.spec import Panel, StudySpec
 from currgym.teaching import teachers
 
-__all__ = ["Cell", "cells_of", "source_fingerprint"]
+__all__ = ["Cell", "cells_of", "panel_question", "source_fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,20 @@ def _question(config: RunConfig) -> dict[str, Any]:
     return asked
 
 
+def panel_question(base: RunConfig) -> str:
+    """Return the hash of what all arms of a panel have in common, the code apart."""
+    asked = _question(base)
+    for name in ("teacher", "preset", "teacher_parameters", "seed"):
+        del asked[name]
+    return _hash(asked)
+
+
 def _roots(config: RunConfig) -> tuple[str, ...]:
     """Return the modules that define teacher, environment, student, and what joins them."""
     from currgym.runs.session import session_module
     from currgym.students import students
 
-    roots = [teachers[config.teacher].__module__, session_module(config), *config.modules]
+    roots = [teachers[config.teacher].__module__, session_module(config)]
     roots.append(students[config.student].origin.partition(":")[0])
     if config.kind == "rl":
         roots += _environment_modules(config.env)

@@ -18,19 +18,20 @@ def runs_table(study: Study) -> pandas.DataFrame:
     """Return one row a finished run: what it was, how it ended, what was spent."""
     import pandas
 
-    stored = study.store.runs(cell.key for cell in study.cells)
+    stored = study.results()
     rows = []
     for cell in study.cells:
-        run = stored.get(cell.key)
-        if run is None or run.state != "done":
+        run = stored[cell.key]
+        if run.state != "done":
             continue
         rows.append(
             {
                 "panel": cell.panel, "env": run.env, "student": run.student, "arm": cell.arm,
-                "teacher": run.teacher, "seed": run.seed, "budget": run.budget,
+                "teacher": run.teacher, "preset": run.preset, "parameters": run.parameters,
+                "seed": run.seed, "budget": run.budget,
                 "solved": run.solved, "area": run.area, "return": run.mean_return,
                 "seconds": run.seconds, **{f"ledger.{k}": v for k, v in run.ledger.items()},
-                "key": run.key,
+                "origin": run.origin, "key": run.key,
             }
         )  # fmt: skip
     return pandas.DataFrame(rows)
@@ -40,7 +41,7 @@ def evaluations_table(study: Study) -> pandas.DataFrame:
     """Return one row an evaluation of a finished run: step, share solved, mean return."""
     import pandas
 
-    curves = study.store.curves(cell.key for cell in study.cells)
+    curves = study.curves()
     rows = [
         (cell.panel, cell.arm, cell.seed, step, solved, mean, cell.key)
         for cell in study.cells
@@ -53,11 +54,16 @@ def evaluations_table(study: Study) -> pandas.DataFrame:
 def results_latex(study: Study) -> str:
     """Return a LaTeX table: arms by panels, per cent solved at the end with a 95 % t interval.
 
-    Needs the package ``booktabs``.
+    Seeds that differ between arms, and reference results, are told in notes below. Needs the
+    package ``booktabs``.
     """
     table = runs_table(study)
     panels = [panel.label for panel in study.spec.panels]
+    measured: set[str] = set()
+    counts: set[int] = set()
     lines = [
+        f"% {study.spec.name}: per cent of the test set solved at the end of the budget, "
+        "mean [95 % t interval] over seeds",
         rf"\begin{{tabular}}{{l{'r' * len(panels)}}}",
         r"\toprule",
         " & ".join(["arm", *(_tex(panel) for panel in panels)]) + r" \\",
@@ -69,22 +75,33 @@ def results_latex(study: Study) -> str:
             mine = table
             if len(table):
                 mine = table[(table["arm"] == arm.label) & (table["panel"] == panel)]
-            entries.append(_entry(100.0 * mine["solved"].to_numpy()) if len(mine) else "--")
+            entries.append(_entry(mine) if len(mine) else "--")
+            measured |= set(mine["origin"].dropna()) if len(mine) else set()
+            counts.add(len(mine))
         lines.append(" & ".join(entries) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", ""]
+    lines.append(r"\bottomrule")
+    notes = [f"Seeds a cell: {min(counts)}" + (f" to {max(counts)}" if len(counts) > 1 else "")]
+    notes += [rf"$^\dagger$ {_tex(origin)}" for origin in sorted(measured)]
+    width = len(panels) + 1
+    lines += [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {note}.}} \\" for note in notes]
+    lines += [r"\end{tabular}", ""]
     return "\n".join(lines)
 
 
-def _entry(percent: object) -> str:
-    found = t_interval(percent)  # type: ignore[arg-type]
+def _entry(runs: pandas.DataFrame) -> str:
+    mark = r"$^\dagger$" if runs["origin"].notna().any() else ""
+    found = t_interval(100.0 * runs["solved"].to_numpy())
     if not found.known:
-        return f"{found.estimate:.1f}"
+        return f"{found.estimate:.1f}{mark}"
     shown = found.clipped(0.0, 100.0)
-    return f"{shown.estimate:.1f} [{shown.low:.1f}, {shown.high:.1f}]"
+    return f"{shown.estimate:.1f} [{shown.low:.1f}, {shown.high:.1f}]{mark}"
+
+
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 def _tex(text: str) -> str:
-    return text.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
+    return "".join(_SPECIAL.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
 def export(study: Study, out: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from currgym.runs.config import (
     is_named_elsewhere,
 )
 from currgym.students import students
-from currgym.studies.arms import Arm, with_controls
+from currgym.studies.arms import Arm, with_controls, with_reference
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -265,6 +265,10 @@ class StudySpec:
         if document.get("controls", False):
             kind = panels[0].base.kind if panels else "rl"
             arms = with_controls(arms, kind, len(seeds))
+        if document.get("reference", False):
+            from currgym.studies.reference import arms_of
+
+            arms = with_reference(arms, arms_of([panel.base for panel in panels]))
         plan = None
         if "plan" in document:
             plan = _plan(document["plan"], arms, _frozen_contrasts(path))

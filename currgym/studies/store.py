@@ -23,7 +23,7 @@ from currgym.runs.config import RunConfig
 from currgym.studies.cells import Cell
 from currgym.teaching import teachers
 
-__all__ = ["STATES", "Store", "StoredRun"]
+__all__ = ["STATES", "Store", "StoredRun", "read_results"]
 
 STATES = ("waiting", "running", "done", "failed")
 _VERSION = 1
@@ -213,7 +213,7 @@ class Store:
             ValueError: If it is not finished, or its files are damaged.
         """
         folder = self[key].folder
-        values, curve = _read_results(folder)
+        values, curve = read_results(folder)
         with self._transaction() as connection:
             _write_results(connection, key, values, curve)
         return self[key]
@@ -242,7 +242,7 @@ class Store:
             rows.append(_new_row(config.cell, place, config))
             if (folder / "summary.json").exists():
                 with contextlib.suppress(ValueError):
-                    ends[config.cell] = _read_results(folder)
+                    ends[config.cell] = read_results(folder)
             elif (folder / FAILURE).exists():
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                     told = json.loads((folder / FAILURE).read_text(encoding="utf-8"))["error"]
@@ -372,7 +372,7 @@ def _write_results(
     )
 
 
-def _read_results(folder: Path) -> tuple[dict[str, Any], list[tuple[int, str, float, float]]]:
+def read_results(folder: Path) -> tuple[dict[str, Any], list[tuple[int, str, float, float]]]:
     """Return the end of a run, and its curve: (step, test set, share solved, mean return)."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))

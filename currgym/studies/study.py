@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from currgym.studies.cells import Cell, cells_of
 from currgym.studies.engines import Engine, Event, Job, make_engine
 from currgym.studies.freezing import frozen_hash
 from currgym.studies.spec import Panel, Plan, StudySpec
-from currgym.studies.store import Store, StoredRun
+from currgym.studies.store import Store, StoredRun, read_results
 
 __all__ = ["Study", "StudyProgress"]
 
@@ -169,12 +170,11 @@ class Study:
     def _missing(self) -> list[Cell]:
         """Return what can be begun now and has neither ended nor failed in this call."""
         runs = self.store.runs(self._by_key)
-        shipped = self._shipped()
         found = []
         for cell in self.cells:
             if runs[cell.key].state == "done" or cell.key in self._given_up:
                 continue
-            if cell.key in shipped:
+            if cell.key in self._shipped:
                 continue
             if cell.source is not None and runs[cell.source].state != "done":
                 continue
@@ -199,8 +199,9 @@ class Study:
             jobs.append(Job(cell.key, config, runs[cell.key].folder))
         return jobs
 
+    @functools.cached_property
     def _shipped(self) -> dict[str, StoredRun]:
-        """Return the reference results that stand in for runs of this study, by key."""
+        """Reference results that stand in for runs of this study, by key."""
         if not self.spec.reference:
             return {}
         from currgym.studies.reference import shipped_runs
@@ -214,10 +215,19 @@ class Study:
         """Return where every run stands, by key; reference results where there is no own run."""
         self.store.add(self.cells)
         runs = self.store.runs(self._by_key)
-        for key, run in self._shipped().items():
+        for key, run in self._shipped.items():
             if runs[key].state != "done":
                 runs[key] = run
         return runs
+
+    def curves(self) -> dict[str, list[tuple[int, float, float]]]:
+        """Return each finished run's evaluations: key -> [(step, share solved, mean return)]."""
+        found = self.store.curves(self._by_key)
+        for key, run in self._shipped.items():
+            if not found[key]:
+                _, curve = read_results(run.folder)
+                found[key] = [(step, solved, mean) for step, _, solved, mean in curve]
+        return found
 
     def status(self) -> StudyProgress:
         """Return where every run stands."""
