@@ -20,6 +20,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _ELSEWHERE: dict[str, str] = {
     "study": "currgym.commands.study",
+    "watch": "currgym.commands.watch",
 }
 """Commands with a module of their own (of the same name in it), imported when asked for."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,9 +21,30 @@ from rich.progress import (
 if TYPE_CHECKING:
     from currgym.runs.run import Run
 
-__all__ = ["Live", "RunBar"]
+__all__ = ["Live", "RunBar", "attended", "duration"]
 
 LOG_EVERY = 15.0
+
+
+def attended(console: Console) -> bool:
+    """Tell whether somebody looks on: not so in a log file, whatever ``FORCE_COLOR`` says."""
+    return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time in words.
+
+    >>> duration(75), duration(7300), duration(None)
+    ('1 min 15 s', '2 h 1 min', 'unknown')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class Live:
@@ -30,6 +52,8 @@ class Live:
 
     def __init__(self) -> None:
         self.console = Console()
+        self.attended = attended(self.console)
+        self._waiting = ""
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
@@ -48,14 +72,21 @@ class Live:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.console.is_terminal:
+        if self.attended:
             self.bars.stop()
+        elif self._waiting:  # how it ended
+            self._print(self._waiting)
 
     def say(self, line: str) -> None:
-        """Print a plain line now and then."""
-        if not self.console.is_terminal and time.monotonic() - self._said > LOG_EVERY:
-            self._said = time.monotonic()
-            self.console.print(line, highlight=False)
+        """Print a plain line now and then, and the last one in any case."""
+        self._waiting = line
+        if not self.attended and time.monotonic() - self._said > LOG_EVERY:
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        self._said, self._waiting = time.monotonic(), ""
+        # No wrapping at 80 columns: a line of a log file stays one.
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True, style=None)
 
 
 class RunBar(Live):
@@ -68,7 +99,7 @@ class RunBar(Live):
         self._task: TaskID | None = None
 
     def __enter__(self) -> RunBar:
-        if self.console.is_terminal:
+        if self.attended:
             config = self._run.config
             self._task = self.bars.add_task(
                 f"{config.teacher} on {config.env}", total=config.steps, solved=""
@@ -88,5 +119,5 @@ class RunBar(Live):
         if self._begun is None:
             self._begun = (now, run.steps)
         pace = (run.steps - self._begun[1]) / max(now - self._begun[0], 1e-9)
-        left = (run.config.steps - run.steps) / pace if pace > 0 else float("nan")
-        self.say(f"{run.steps:,} of {run.config.steps:,} steps, {solved}, {left:.0f} s left")
+        left = duration((run.config.steps - run.steps) / pace if pace > 0 else None)
+        self.say(f"{run.steps:,} of {run.config.steps:,} steps, {solved}, {left} left")

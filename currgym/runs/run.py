@@ -21,6 +21,7 @@ from currgym.runs.checkpoints import Checkpoint, Checkpoints
 from currgym.runs.config import RunConfig
 from currgym.runs.evaluation import TestSet
 from currgym.runs.logs import Logs
+from currgym.runs.owner import whoami
 from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
@@ -200,6 +201,7 @@ class Run:
             self._go_back(checkpoint)
         else:
             self._start_over()
+        (self.folder / ".owner").write_text(whoami(), encoding="utf-8")
         logs = self._open_logs(session)
         try:
             with self._signals():

@@ -6,7 +6,7 @@ import time
 
 from rich.progress import TaskID
 
-from currgym.runs.live import Live
+from currgym.runs.live import Live, duration
 from currgym.studies.study import Study, StudyProgress
 
 __all__ = ["StudyBar"]
@@ -25,7 +25,7 @@ class StudyBar(Live):
         self._start: tuple[float, float] | None = None
 
     def __enter__(self) -> StudyBar:
-        if self.console.is_terminal:
+        if self.attended:
             cells = self._study.cells
             self._total = self.bars.add_task(
                 "all runs", total=sum(cell.config.steps for cell in cells), solved=""
@@ -61,5 +61,5 @@ class StudyBar(Live):
                 solved=f"solved {sum(known) / len(known):.0%}" if known else "",
             )
         pace = (progress.done - self._start[1]) / max(now - self._start[0], 1e-9)
-        left = f"{(1 - progress.done) / pace:.0f} s left" if pace > 0 else "starting"
+        left = f"{duration((1 - progress.done) / pace)} left" if pace > 0 else "starting"
         self.say(f"{words}, {progress.done:.0%} of the steps, {left}")

@@ -226,10 +226,11 @@ class StudySpec:
         for name in document:
             if name not in _TOP:
                 raise ValueError(nearest(name, _TOP, "entry of a study"))
-        for name, kind in (("environments", list), ("students", list), ("teachers", list),
-                           ("import", list), ("run", Mapping)):  # fmt: skip
-            if name in document and not isinstance(document[name], kind):
-                raise ValueError(f"{name} must be a {'list' if kind is list else 'table'}")
+        for name in ("environments", "students", "teachers", "import"):
+            if not isinstance(document.get(name, []), list):
+                raise ValueError(f"{name} must be a list, got {document[name]!r}")
+        if not isinstance(document.get("run", {}), Mapping):
+            raise ValueError(f"[run] must be a table, got {document['run']!r}")
         modules = [str(module) for module in document.get("import", [])]
         for module in modules:
             importlib.import_module(module)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
-import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from currgym.runs.config import RunConfig
+from currgym.runs.owner import gone, whoami
 from currgym.studies.cells import Cell
 from currgym.teaching import teachers
 
@@ -181,7 +180,7 @@ class Store:
         """Note that a run has been begun once more."""
         (self[key].folder / FAILURE).unlink(missing_ok=True)
         self._update(
-            key, "state='running', error=NULL, owner=? WHERE state<>'done' AND", (_whoami(),)
+            key, "state='running', error=NULL, owner=? WHERE state<>'done' AND", (whoami(),)
         )
 
     def progress(self, points: Mapping[str, tuple[int, float | None]]) -> None:
@@ -302,7 +301,7 @@ class Store:
         return [
             StoredRun(
                 key, self.folder / folder, label, env, teacher, preset, parameters, student, seed,
-                budget, "waiting" if state == "running" and _gone(owner) else state, *rest,
+                budget, "waiting" if state == "running" and gone(owner) else state, *rest,
             )
             for (key, folder, label, env, teacher, preset, parameters, student, seed, budget, state,
                  *rest, owner) in rows
@@ -315,24 +314,6 @@ def _parts(keys: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     for start in range(0, len(wanted), 500):
         part = wanted[start : start + 500]
         yield ",".join("?" * len(part)), part
-
-
-def _whoami() -> str:
-    return f"{os.getpid()}@{socket.gethostname()}"
-
-
-def _gone(owner: str | None) -> bool:
-    """Tell whether the process that runs something is known to have ended."""
-    number, _, host = (owner or "").partition("@")
-    if os.name != "posix" or host != socket.gethostname():
-        return owner is None
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _folder_name(cell: Cell) -> str:
