@@ -54,6 +54,11 @@ _MODULES = (
 __all__ = [*sorted(_ORIGINS), *_MODULES, "__version__"]
 
 
+def origin(name: str) -> str:
+    """Return the module that ``currgym.<name>`` comes from."""
+    return _ORIGINS.get(name, f"currgym.{name}")
+
+
 def __getattr__(name: str) -> Any:
     if name in _ORIGINS:
         return getattr(importlib.import_module(_ORIGINS[name]), name)

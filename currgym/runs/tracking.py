@@ -205,8 +205,10 @@ class Tracks:
                 with _randomness_kept():
                     self._open[name] = TRACKERS[name](folder, document)
             except ImportError:
+                self.close()
                 raise
             except Exception as error:  # whatever a service may raise
+                self.close()
                 raise RuntimeError(f"--log {name} does not work here: {error}") from error
 
     def write(self, values: Mapping[str, float], step: int) -> None:

@@ -14,11 +14,12 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import currgym
 from currgym.runs.config import RunConfig, environment_spec, package_versions
 from currgym.studies.arms import Arm
 from currgym.studies.spec import Panel, StudySpec
@@ -157,11 +158,16 @@ def _environment_modules(env: str) -> list[str]:
 def _versions(roots: tuple[str, ...]) -> dict[str, str]:
     """Return the versions of what a run rests on, of other packages' roots too."""
     found = package_versions()
-    where = importlib.metadata.packages_distributions()
+    where = _distributions()
     for root in roots:
         for name in where.get(root.partition(".")[0], ()):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def source_fingerprint(*roots: str) -> str:
@@ -174,14 +180,23 @@ def source_fingerprint(*roots: str) -> str:
     homes = {root.partition(".")[0] for root in own} | {"currgym"}
     waiting, seen = list(own), set[str]()
     while waiting:
-        name = waiting.pop()
-        if name not in seen and name.partition(".")[0] in homes:
+        name = _defining(waiting.pop())
+        if name not in seen and name != "currgym" and name.partition(".")[0] in homes:
             seen.add(name)
             waiting += _read(name)[1]
     digest = hashlib.sha256()
     for name in sorted(seen):
         digest.update(name.encode() + b"\0" + _read(name)[0] + b"\0")
     return digest.hexdigest()
+
+
+def _defining(name: str) -> str:
+    """Return the module behind a name that currgym's front offers, whose own source is no part.
+
+    That front registers every environment, so it would make all of them count.
+    """
+    home, _, rest = name.partition(".")
+    return currgym.origin(rest) if home == "currgym" and rest and "." not in rest else name
 
 
 def _written_for_currgym(root: str) -> bool:
@@ -237,3 +252,5 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
             yield base
             # `from currgym.students import students` names a value, which has no source.
             yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "currgym":
+            yield f"currgym.{node.attr}"

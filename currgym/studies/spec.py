@@ -433,6 +433,11 @@ def _panel(
         modules=modules,
         **{**shared, **own},
     )
+    _ = students[name]  # who is unknown is told now
+    if base.kind == "supervised":
+        from currgym.supervised import families
+
+        _ = families[base.env]
     return Panel.of(base, env.get("label"), learner.get("label"))
 
 
@@ -463,6 +468,8 @@ def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan
     if lacking:
         raise ValueError(f"[plan] lacks {', '.join(sorted(lacking))}")
     baseline = str(entry["baseline"])
+    if frozen is not None and not set(frozen) <= {arm.label for arm in arms} - {baseline}:
+        frozen = None  # another plan: its hash will say so
     contrasts = (
         entry.get("contrasts")
         or frozen

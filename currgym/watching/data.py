@@ -247,8 +247,7 @@ class RunWatcher:
         budget = int(config.get("steps") or 0)
         last = self._last.get("episodes", {})
         steps = max(
-            [_int(last.get("step")), _int(self._last.get("timing", {}).get("step"))]
-            + list(self._sums)
+            (_int(last.get("step")), _int(self._last.get("timing", {}).get("step")), *self._sums)
         )
         if summary:
             state, steps = "finished", max(steps, budget)
