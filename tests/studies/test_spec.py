@@ -91,7 +91,7 @@ def test_a_student_goes_with_the_environments_of_its_kind(write: Write) -> None:
         ("environments = ['toy/cube']\nteachers = ['random']\n[run]\nlog = ['wand']", "'wandb'"),
         ("environments = ['toy/cube']\nteachers = ['yoked:of=random']", "not an arm here"),
         ("environments = ['toy/cube']\nteachers = ['random']\n[plan]\nn = 2", "lacks baseline"),
-        ("environments = ['toy/cube']\nteachers = ['random']\nseeds = [1]\nfirst_seed = 2", "first"),
+        ("environments = ['toy/cube']\nteachers = ['random']\nseeds=[1]\nfirst_seed=2", "first"),
         ("a = = 1", "not a TOML file"),
     ],
 )  # fmt: skip
