@@ -314,6 +314,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     from currgym.runs.settings import (
         parse_value,
         split_settings,
+        typed_env_parameters,
         typed_student_parameters,
         typed_teacher_parameters,
     )
@@ -340,11 +341,16 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     parts = split_settings(options["settings"])
     if parts["run"]:
         raise ValueError("--set run.NAME is not a setting: use the command's own options")
-    env_parameters = {key: parse_value(text) for key, text in parts["env"].items()}
+    if is_named_elsewhere(env):
+        env = family_name(env)  # which checks its arguments itself
+        env_parameters = {key: parse_value(text) for key, text in parts["env"].items()}
+    else:
+        env = environment_id(env)
+        env_parameters = typed_env_parameters(env, parts["env"])
     if options["observe_task"]:
         env_parameters["observe_task"] = True
     return RunConfig(
-        env=family_name(env) if is_named_elsewhere(env) else environment_id(env),
+        env=env,
         teacher=teacher,
         student=name,
         steps=options["steps"],
