@@ -93,6 +93,8 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Environment seeds each is tried with."),
         click.option("--evaluate-every", type=click.IntRange(1), default=None, metavar="N",
                      help="Steps between evaluations.  [default: a twentieth of the budget]"),
+        click.option("--keep-policies", type=click.IntRange(0), default=5, show_default=True,
+                     help="Policies kept over a run, from which 'currgym film' shows progress."),
         click.option("--checkpoint-every", type=click.FloatRange(0), default=60.0,
                      show_default=True, metavar="SECONDS", help="Between checkpoints."),
         click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
@@ -366,6 +368,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         test_seeds=options["test_seeds"],
         checkpoint_every=options["checkpoint_every"],
         threads=options["threads"],
+        keep_policies=options["keep_policies"],
         modules=list(options["modules"]),
     )
 

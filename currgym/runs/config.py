@@ -97,6 +97,8 @@ class RunConfig:
         test_seeds: Environment seeds a task.
         checkpoint_every: Seconds between checkpoints.
         threads: torch and OpenMP threads.
+        keep_policies: Policies kept for films, evenly over the budget, the untrained one and the
+            last included; 0 keeps none.
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
@@ -118,6 +120,7 @@ class RunConfig:
     test_seeds: int = 3
     checkpoint_every: float = 60.0
     threads: int = 1
+    keep_policies: int = 5
     label: str | None = None
     modules: list[str] = field(default_factory=list)
     cell: str | None = None
@@ -129,6 +132,8 @@ class RunConfig:
         for name in ("evaluate_every", "test_tasks"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.keep_policies < 0:
+            raise ValueError(f"keep_policies must not be negative, got {self.keep_policies}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 

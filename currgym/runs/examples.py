@@ -132,6 +132,16 @@ class SupervisedSession:
         """Return the network."""
         return self.student.model
 
+    def policy_state(self) -> None:
+        """Nothing can be filmed."""
+
+    def load_policy_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing was kept."""
+
+    def measured(self) -> dict[str, float] | None:
+        """Return what the optimiser did since the last call, or None if nothing was measured."""
+        return self.student.meter.read()
+
     def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (state tree, no pieces)."""
         state = {

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from currgym.runs.cells import CellCounter
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
 from currgym.runs.config import RunConfig
 from currgym.runs.evaluation import TestSet
 from currgym.runs.logs import Logs
+from currgym.runs.policies import KeptPolicies
 from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
@@ -30,6 +32,7 @@ __all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
 
 Progress = Callable[["Run"], None]
 SNAPSHOTS = 60
+OPTIMIZER_ROWS = 100
 PREVIEW = 200
 
 
@@ -62,8 +65,11 @@ class Run:
         self._fresh = False
         self._checkpoints = Checkpoints(folder)
         self._pieces = ReplayPieces(folder)
+        self._policies = KeptPolicies(folder)
         self._next_evaluation = 0
         self._next_snapshot = 0
+        self._next_policy = 0
+        self._next_measure = 0
         self._last_mean: float | None = None
 
     # Making one ----------------------------------------------------------------------------------
@@ -201,8 +207,8 @@ class Run:
                     self._mark_time()
                 self._saved = time.monotonic()
                 session.train(lambda: self._safe_point(progress))
-                self._evaluate_if_due(final=True)
-                self._snapshot_if_due(final=True)
+                self._recorder.end()
+                self._note_if_due(final=True)
                 self._checkpoint()
                 progress(self)
             return self._finish(session)
@@ -232,6 +238,9 @@ class Run:
     def _open_logs(self, session: Session) -> Logs:
         extras = tuple(sorted(session.log_columns))
         header = episode_header(session.space, extras)
+        # Test examples are none of the examples that make up the space.
+        tests = None if self.config.kind == "supervised" else session.test_set.tasks
+        cells = CellCounter(session.space, self.config.steps, tests, self._write_period)
         logs = Logs(
             self.folder,
             {
@@ -240,22 +249,27 @@ class Run:
                 "calls.csv": "call,count",
                 "evaluations.csv": "step,test_set,task_index,seed,return,length,success",
                 "snapshots.jsonl": None,
+                "periods.jsonl": cells.header(),
+                "optimizer.csv": "step,updates,gradient_norm,update_norm,effective_step",
                 "timing.csv": "step,seconds",
             },
         )
         self._logs = logs
-        self._recorder = RunRecorder(logs, extras)
+        self._recorder = RunRecorder(logs, cells, extras)
         session.curriculum.recorder = self._recorder
         return logs
+
+    def _write_period(self, line: str) -> None:
+        self._logs.write("periods.jsonl", line)
 
     def _start_over(self) -> None:
         """Drop what a run killed before its first checkpoint has left."""
         for name in ("episodes.csv", "probes.csv", "calls.csv", "evaluations.csv"):
             (self.folder / name).unlink(missing_ok=True)
-        for name in ("snapshots.jsonl", "timing.csv"):
+        for name in ("snapshots.jsonl", "periods.jsonl", "optimizer.csv", "timing.csv"):
             (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        shutil.rmtree(self.folder / "replay", ignore_errors=True)
+        for name in ("checkpoints", "replay", "policies"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _newest(self) -> Checkpoint | None:
         checkpoint, problems = self._checkpoints.newest()
@@ -266,6 +280,7 @@ class Run:
     def _go_back(self, checkpoint: Checkpoint) -> None:
         Logs.cut(self.folder, checkpoint.logs)
         self._checkpoints.drop_after(checkpoint.step)
+        self._policies.drop_after(checkpoint.step)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         assert self.session is not None
@@ -279,6 +294,8 @@ class Run:
         self._recorder.load_state_dict(own["recorder"])
         self._next_evaluation = int(own["next_evaluation"])
         self._next_snapshot = int(own["next_snapshot"])
+        self._next_policy = int(own["next_policy"])
+        self._next_measure = int(own["next_measure"])
         self._last_mean = own["last_mean"]
         self._spent = float(own["seconds"])
 
@@ -302,8 +319,7 @@ class Run:
                 signal.signal(name, handler)
 
     def _safe_point(self, progress: Progress) -> None:
-        self._evaluate_if_due()
-        self._snapshot_if_due()
+        self._note_if_due()
         if self.stopping:
             self._checkpoint()
             progress(self)
@@ -316,7 +332,13 @@ class Run:
 
     # What happens at safe points -----------------------------------------------------------------
 
-    def _evaluate_if_due(self, final: bool = False) -> None:
+    def _note_if_due(self, final: bool = False) -> None:
+        self._measure_if_due(final)
+        self._evaluate_if_due(final)
+        self._snapshot_if_due(final)
+        self._keep_policy_if_due(final)
+
+    def _evaluate_if_due(self, final: bool) -> None:
         assert self.session is not None
         if self.steps < self._next_evaluation and not final:
             return
@@ -333,7 +355,7 @@ class Run:
         self._mark_time()
         self._logs.show()
 
-    def _snapshot_if_due(self, final: bool = False) -> None:
+    def _snapshot_if_due(self, final: bool) -> None:
         assert self.session is not None
         if self.steps < self._next_snapshot and not final:
             return
@@ -349,6 +371,32 @@ class Run:
         every = max(1, self.config.steps // SNAPSHOTS)
         self._next_snapshot = (self.steps // every + 1) * every
 
+    def _measure_if_due(self, final: bool) -> None:
+        assert self.session is not None
+        if self.steps < self._next_measure and not final:
+            return
+        found = self.session.measured()
+        if found is None:
+            return
+        texts = ",".join(repr(value) for value in found.values())
+        self._logs.write("optimizer.csv", f"{self.steps},{self.session.ledger.updates},{texts}")
+        for name, value in found.items():
+            self.session.note(f"optimizer/{name}", value)
+        every = max(1, self.config.steps // OPTIMIZER_ROWS)
+        self._next_measure = (self.steps // every + 1) * every
+
+    def _keep_policy_if_due(self, final: bool) -> None:
+        assert self.session is not None
+        wanted = self.config.keep_policies
+        if wanted == 0 or (self.steps < self._next_policy and not final):
+            return
+        state = self.session.policy_state()
+        if state is not None:
+            self._policies.keep(self.steps, state)
+        # The last of them is kept at the end, wherever that is.
+        every = max(1, self.config.steps // max(1, wanted - 1))
+        self._next_policy = (self.steps // every + 1) * every
+
     def _mark_time(self) -> None:
         self._logs.write("timing.csv", f"{self.steps},{self._seconds():.3f}")
 
@@ -363,6 +411,8 @@ class Run:
             "recorder": self._recorder.state_dict(),
             "next_evaluation": self._next_evaluation,
             "next_snapshot": self._next_snapshot,
+            "next_policy": self._next_policy,
+            "next_measure": self._next_measure,
             "last_mean": self._last_mean,
             "seconds": self._seconds(),
         }

@@ -136,6 +136,15 @@ class SimulatedSession:
         """Return the student."""
         return self.student
 
+    def policy_state(self) -> None:
+        """Nothing can be filmed."""
+
+    def load_policy_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing was kept."""
+
+    def measured(self) -> None:
+        """There is no optimiser."""
+
     def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (state tree, no pieces)."""
         return {

@@ -33,7 +33,7 @@ def _planned(spec: StudySpec) -> dict[str, Any]:
     panels = []
     for panel in spec.panels:
         base = asdict(panel.base)
-        for name in ("label", "cell", "checkpoint_every", "seed", "teacher"):
+        for name in ("label", "cell", "checkpoint_every", "keep_policies", "seed", "teacher"):
             del base[name]
         panels.append({"label": panel.label, **base})
     return {

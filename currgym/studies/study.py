@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from currgym.runs.config import RunConfig
+from currgym.statistics import Plan
 from currgym.studies.arms import Arm
 from currgym.studies.cells import Cell, cells_of
 from currgym.studies.engines import Engine, Event, Job, make_engine
 from currgym.studies.freezing import frozen_hash
-from currgym.studies.spec import Panel, Plan, StudySpec
+from currgym.studies.spec import Panel, StudySpec
 from currgym.studies.store import Store, StoredRun
 
 __all__ = ["Study", "StudyProgress"]
