@@ -53,6 +53,8 @@ class Run:
         folder: Where everything is.
         config: What was asked for.
         notes: What a person should know (a fallback to an older checkpoint, inexact resume).
+        stopping: Set it to have a checkpoint written, and the run ended, at the next safe point.
+        saved_step: Step of the last checkpoint written here, or None.
     """
 
     def __init__(self, folder: Path, config: RunConfig, document: Mapping[str, Any]) -> None:
@@ -62,6 +64,7 @@ class Run:
         self.notes: list[str] = []
         self.session: Session | None = None
         self.stopping = False
+        self.saved_step: int | None = None
         self._fresh = False
         self._checkpoints = Checkpoints(folder)
         self._pieces = ReplayPieces(folder)
@@ -87,7 +90,7 @@ class Run:
             FileExistsError: If the folder holds something.
         """
         folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             if not force:
                 what = "another run" if (folder / "config.json").exists() else "other files"
                 raise FileExistsError(
@@ -418,6 +421,7 @@ class Run:
         }
         self._checkpoints.save(self.steps, {"session": state, "run": own}, lengths, pieces)
         self._checkpoints.prune()
+        self.saved_step = self.steps
         self._saved = time.monotonic()
 
     def _finish(self, session: Session) -> dict[str, Any]:

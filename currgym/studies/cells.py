@@ -22,7 +22,7 @@ from currgym.studies.arms import Arm
 from currgym.studies.spec import Panel, StudySpec
 from currgym.teaching import teachers
 
-__all__ = ["Cell", "cells_of", "source_fingerprint"]
+__all__ = ["Cell", "cells_of", "code_of", "source_fingerprint"]
 
 # They decide nothing about a result: how it is called, and when it is saved.
 _IRRELEVANT = ("label", "checkpoint_every", "keep_policies", "cell")
@@ -38,6 +38,7 @@ class Cell:
         arm: Label of the arm.
         config: What is run. A yoked arm's ``log`` is filled in when its source is there.
         source: Key of the cell whose task log it replays, or None.
+        code: Hash of the source by which it is made.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Cell:
     arm: str
     config: RunConfig
     source: str | None = None
+    code: str | None = None
 
     @property
     def seed(self) -> int:
@@ -79,7 +81,8 @@ def _cell(spec: StudySpec, panel: Panel, arm: Arm, seed: int, strict: bool) -> C
     if arm.of is not None:
         source = _cell(spec, panel, spec.arm(arm.of), spec.other_seed(seed), strict).key
     key = _address(config, source, strict)
-    return Cell(key, panel.label, arm.label, replace(config, cell=key), source)
+    code = code_of(config)
+    return Cell(key, panel.label, arm.label, replace(config, cell=key), source, code)
 
 
 def _address(config: RunConfig, source: str | None, strict: bool) -> str:
@@ -90,11 +93,16 @@ def _address(config: RunConfig, source: str | None, strict: bool) -> str:
     document = {
         "question": question,
         "replays": source,
-        "code": source_fingerprint(*_roots(config)),
+        "code": code_of(config),
         "versions": package_versions() if strict else None,
     }
     text = json.dumps(document, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_of(config: RunConfig) -> str:
+    """Return a hash of the source by which a run is made."""
+    return source_fingerprint(*_roots(config))
 
 
 def _roots(config: RunConfig) -> tuple[str, ...]:

@@ -130,16 +130,18 @@ class Study:
 
     def run(
         self,
-        jobs: int = 1,
+        jobs: int | None = None,
         progress: Callable[[StudyProgress], None] = lambda p: None,
         engine: str | Engine = "pool",
+        address: str | None = None,
     ) -> list[str]:
         """Do what is missing; return what failed, a line each.
 
         Args:
-            jobs: Runs at once.
+            jobs: Runs at once; None for as many as the cores have room for.
             progress: Called about once a second.
             engine: A name, or an engine.
+            address: Of a Ray cluster, for the engine ``"ray"``.
 
         Raises:
             KeyboardInterrupt: After Ctrl-C, once every running run has written its checkpoint.
@@ -147,7 +149,7 @@ class Study:
         self.store.add(self.cells)
         self.describe()
         threads = max(panel.base.threads for panel in self.spec.panels)
-        worker = make_engine(engine, jobs, threads) if isinstance(engine, str) else engine
+        worker = make_engine(engine, jobs, threads, address) if isinstance(engine, str) else engine
         teller = _Teller(self, progress)
         try:
             while todo := self._missing():
@@ -185,12 +187,14 @@ class Study:
 
     def _job(self, cell: Cell) -> Job:
         config = cell.config
+        inputs: tuple[Path, ...] = ()
         if cell.source is not None:
             log = self.store[cell.source].folder / "episodes.csv"
             config = replace(
                 config, teacher_parameters={**config.teacher_parameters, "log": str(log)}
             )
-        return Job(cell.key, config, self.store[cell.key].folder)
+            inputs = (log,)
+        return Job(cell.key, config, self.store[cell.key].folder, inputs, cell.code)
 
     def status(self) -> StudyProgress:
         """Return where every run stands."""
@@ -282,7 +286,10 @@ class _Teller:
             self._points[event.key] = (event.steps, event.solved)
         elif event.kind == "done":
             self._points.pop(event.key, None)
-            store.finish(event.key)
+            try:
+                store.finish(event.key)
+            except ValueError as error:
+                self._give_up(event.key, str(error))
         elif event.kind == "failed":
             self._give_up(event.key, event.error or "failed")
         elif event.kind == "busy":
