@@ -60,10 +60,11 @@ class Run:
         self.session: Session | None = None
         self.stopping = False
         self._fresh = False
-        self._checkpoints = Checkpoints(folder)
+        self._checkpoints = Checkpoints(folder, config.milestones)
         self._pieces = ReplayPieces(folder)
         self._next_evaluation = 0
         self._next_snapshot = 0
+        self._saved_at = -1
         self._last_mean: float | None = None
 
     # Making one ----------------------------------------------------------------------------------
@@ -281,6 +282,7 @@ class Run:
         self._next_snapshot = int(own["next_snapshot"])
         self._last_mean = own["last_mean"]
         self._spent = float(own["seconds"])
+        self._saved_at = checkpoint.step
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -310,7 +312,8 @@ class Run:
             raise Interrupted(
                 f"stopped at step {self.steps:,}; go on with: currgym resume {self.folder}"
             )
-        if time.monotonic() - self._saved >= self.config.checkpoint_every:
+        late = time.monotonic() - self._saved >= self.config.checkpoint_every
+        if late or any(self._saved_at < m <= self.steps for m in self.config.milestones):
             self._checkpoint()
         progress(self)
 
@@ -368,7 +371,7 @@ class Run:
         }
         self._checkpoints.save(self.steps, {"session": state, "run": own}, lengths, pieces)
         self._checkpoints.prune()
-        self._saved = time.monotonic()
+        self._saved, self._saved_at = time.monotonic(), self.steps
 
     def _finish(self, session: Session) -> dict[str, Any]:
         seconds = self._seconds()
@@ -386,6 +389,11 @@ class Run:
         return summary
 
     # After the fact ------------------------------------------------------------------------------
+
+    @property
+    def milestones(self) -> list[int]:
+        """Steps of the checkpoints that are kept for the configuration's milestones, ascending."""
+        return self._checkpoints.steps_kept()
 
     def load_session(self, step: int | None = None) -> Session:
         """Return a session that can act as the student did at a checkpoint (newest by default).
@@ -409,10 +417,14 @@ class Run:
         teacher_parameters: Mapping[str, Any] | None = None,
         preset: str | None = None,
         steps: int | None = None,
+        seed: int | None = None,
+        evaluate_every: int | None = None,
     ) -> Run:
         """Return a new run that goes on from a checkpoint of this one under another teacher.
 
-        The student is taken over as it was; episodes begin anew, and so does the teacher.
+        The student is taken over as it was, its optimiser included; episodes begin anew, and so
+        does the teacher. This run's evaluations hold up to the checkpoint; the new one's begin at
+        the next multiple of its interval, and at its end.
 
         Args:
             step: A checkpoint's.
@@ -421,6 +433,9 @@ class Run:
             teacher_parameters: Its parameters.
             preset: Its preset.
             steps: Budget in all; by default this run's.
+            seed: Of all that is random from here on (tasks, episodes, exploration, minibatches); by
+                default everything goes on as this run would have drawn it.
+            evaluate_every: Steps between evaluations; by default this run's.
         """
         source = self._checkpoints.at(step)
         config = replace(
@@ -429,6 +444,9 @@ class Run:
             teacher_parameters=dict(teacher_parameters or {}),
             preset=preset,
             steps=steps or self.config.steps,
+            seed=self.config.seed if seed is None else seed,
+            evaluate_every=evaluate_every or self.config.evaluate_every,
+            milestones=[],
             label=None,
         )
         run = Run.create(config, folder)
@@ -440,6 +458,11 @@ class Run:
         logs = run._open_logs(session)
         try:
             session.adopt(source.state()["session"], self._pieces, source.pieces)
+            if seed is not None:
+                session.reseed(seed)
+            run.document["forked_from"]["ledger"] = asdict(session.ledger)
+            run._write_config()
+            run._next_evaluation = (step // config.interval + 1) * config.interval
             run._mark_time()
             run._checkpoint()
         finally:
