@@ -1,4 +1,7 @@
-"""Checkpoints: folders whose manifest is written last, verified before use, two of them kept."""
+"""Checkpoints: folders whose manifest is written last, verified before use.
+
+The newest two are kept, and the first at or after each milestone.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +42,17 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run folder."""
+    """The checkpoints of one run folder.
 
-    def __init__(self, run: Path) -> None:
+    Args:
+        run: The folder.
+        milestones: Steps whose first checkpoint at or after them is kept for good.
+    """
+
+    def __init__(self, run: Path, milestones: Sequence[int] = ()) -> None:
         self.run = run
         self.folder = run / "checkpoints"
+        self.milestones = tuple(milestones)
 
     def save(
         self,
@@ -81,14 +90,17 @@ class Checkpoints:
             raise
 
     def prune(self) -> None:
-        """Keep the newest two, and the replay pieces that they need."""
+        """Keep the newest two and the milestones', and the replay pieces that they need."""
         found = self._folders()
-        for folder in found[KEEP:]:
-            shutil.rmtree(folder, ignore_errors=True)
+        forever = set(self.steps_kept())
+        kept = [f for i, f in enumerate(found) if i < KEEP or int(f.name) in forever]
+        for folder in found:
+            if folder not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
         replay = self.run / "replay"
         if replay.is_dir():
             needed: set[str] = set()
-            for folder in found[:KEEP]:
+            for folder in kept:
                 try:
                     needed |= set(json.loads((folder / "manifest.json").read_text())["pieces"])
                 except (OSError, ValueError, KeyError):
@@ -96,6 +108,12 @@ class Checkpoints:
             for path in replay.iterdir():
                 if path.name not in needed:
                     path.unlink()
+
+    def steps_kept(self) -> list[int]:
+        """Return the steps of the milestones' checkpoints that are there, ascending."""
+        steps = sorted(int(folder.name) for folder in self._folders())
+        firsts = {next((s for s in steps if s >= m), None) for m in self.milestones}
+        return sorted(step for step in firsts if step is not None)
 
     def drop_after(self, step: int) -> None:
         """Remove whatever is newer than this step: a run that goes back makes it again."""

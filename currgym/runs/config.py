@@ -102,6 +102,7 @@ class RunConfig:
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
+        milestones: Steps from which on the first checkpoint is taken at once and kept, to fork from.
     """
 
     env: str
@@ -124,6 +125,7 @@ class RunConfig:
     label: str | None = None
     modules: list[str] = field(default_factory=list)
     cell: str | None = None
+    milestones: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, low in (("steps", 1), ("num_envs", 1), ("threads", 1), ("test_seeds", 1)):

@@ -203,6 +203,10 @@ class RLSession:
             pieces.restore(student.replay, self.steps // self.config.num_envs, names)
         student.begin_episodes()
 
+    def reseed(self, seed: int) -> None:
+        """Draw exploration and minibatches from this seed from now on."""
+        self.student.reseed(seed_for(seed, "student"))
+
     def describe(self) -> dict[str, Any]:
         """Return what ``config.json`` says beyond the request."""
         return {

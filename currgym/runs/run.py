@@ -54,7 +54,7 @@ class Run:
         config: What was asked for.
         notes: What a person should know (a fallback to an older checkpoint, inexact resume).
         stopping: Set it to have a checkpoint written, and the run ended, at the next safe point.
-        saved_step: Step of the last checkpoint written here, or None.
+        saved_step: Step of the newest checkpoint, or None.
     """
 
     def __init__(self, folder: Path, config: RunConfig, document: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ class Run:
         self.stopping = False
         self.saved_step: int | None = None
         self._fresh = False
-        self._checkpoints = Checkpoints(folder)
+        self._checkpoints = Checkpoints(folder, config.milestones)
         self._pieces = ReplayPieces(folder)
         self._policies = KeptPolicies(folder)
         self._next_evaluation = 0
@@ -301,6 +301,7 @@ class Run:
         self._next_measure = int(own["next_measure"])
         self._last_mean = own["last_mean"]
         self._spent = float(own["seconds"])
+        self.saved_step = checkpoint.step
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -329,7 +330,9 @@ class Run:
             raise Interrupted(
                 f"stopped at step {self.steps:,}; go on with: currgym resume {self.folder}"
             )
-        if time.monotonic() - self._saved >= self.config.checkpoint_every:
+        late = time.monotonic() - self._saved >= self.config.checkpoint_every
+        saved = -1 if self.saved_step is None else self.saved_step
+        if late or any(saved < m <= self.steps for m in self.config.milestones):
             self._checkpoint()
         progress(self)
 
@@ -421,8 +424,7 @@ class Run:
         }
         self._checkpoints.save(self.steps, {"session": state, "run": own}, lengths, pieces)
         self._checkpoints.prune()
-        self.saved_step = self.steps
-        self._saved = time.monotonic()
+        self._saved, self.saved_step = time.monotonic(), self.steps
 
     def _finish(self, session: Session) -> dict[str, Any]:
         seconds = self._seconds()
@@ -440,6 +442,11 @@ class Run:
         return summary
 
     # After the fact ------------------------------------------------------------------------------
+
+    @property
+    def milestones(self) -> list[int]:
+        """Steps of the checkpoints that are kept for the configuration's milestones, ascending."""
+        return self._checkpoints.steps_kept()
 
     def load_session(self, step: int | None = None) -> Session:
         """Return a session that can act as the student did at a checkpoint (newest by default).
@@ -463,10 +470,14 @@ class Run:
         teacher_parameters: Mapping[str, Any] | None = None,
         preset: str | None = None,
         steps: int | None = None,
+        seed: int | None = None,
+        evaluate_every: int | None = None,
     ) -> Run:
         """Return a new run that goes on from a checkpoint of this one under another teacher.
 
-        The student is taken over as it was; episodes begin anew, and so does the teacher.
+        The student is taken over as it was, its optimiser included; episodes begin anew, and so
+        does the teacher. This run's evaluations hold up to the checkpoint; the new one's begin at
+        the next multiple of its interval, and at its end.
 
         Args:
             step: A checkpoint's.
@@ -475,6 +486,9 @@ class Run:
             teacher_parameters: Its parameters.
             preset: Its preset.
             steps: Budget in all; by default this run's.
+            seed: Of all that is random from here on (tasks, episodes, exploration, minibatches); by
+                default everything goes on as this run would have drawn it.
+            evaluate_every: Steps between evaluations; by default this run's.
         """
         source = self._checkpoints.at(step)
         config = replace(
@@ -483,6 +497,9 @@ class Run:
             teacher_parameters=dict(teacher_parameters or {}),
             preset=preset,
             steps=steps or self.config.steps,
+            seed=self.config.seed if seed is None else seed,
+            evaluate_every=evaluate_every or self.config.evaluate_every,
+            milestones=[],
             label=None,
         )
         run = Run.create(config, folder)
@@ -494,6 +511,11 @@ class Run:
         logs = run._open_logs(session)
         try:
             session.adopt(source.state()["session"], self._pieces, source.pieces)
+            if seed is not None:
+                session.reseed(seed)
+            run.document["forked_from"]["ledger"] = asdict(session.ledger)
+            run._write_config()
+            run._next_evaluation = (step // config.interval + 1) * config.interval
             run._mark_time()
             run._checkpoint()
         finally:

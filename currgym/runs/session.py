@@ -73,6 +73,9 @@ class Session(Protocol):
     ) -> None:
         """Take over another run's student and begin new episodes under this run's teacher."""
 
+    def reseed(self, seed: int) -> None:
+        """Draw all that is random in the student from this seed from now on."""
+
     def policy(self) -> Any:
         """Return what the student does at present."""
 

@@ -171,6 +171,10 @@ class SimulatedSession:
         before = state["curriculum"]["ledger"]
         self.ledger.charge(**{name: int(count) for name, count in before.items()})
 
+    def reseed(self, seed: int) -> None:
+        """Draw the student's noise from this seed from now on."""
+        self.student.reseed(seed_for(seed, "student"))
+
     def close(self) -> None:
         """Close the event file."""
         if self._writer is not None:

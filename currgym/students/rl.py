@@ -92,14 +92,17 @@ def _set_global_randomness(state: Mapping[str, Any]) -> None:
 
 
 class Policy:
-    """What a trained student does: deterministic actions from raw observations.
+    """What a trained student does: actions from raw observations, deterministic unless asked.
 
     Normalisation is frozen and recurrent state is kept.
     """
 
-    def __init__(self, model: BaseAlgorithm, normalizer: VecNormalize | None) -> None:
+    def __init__(
+        self, model: BaseAlgorithm, normalizer: VecNormalize | None, deterministic: bool = True
+    ) -> None:
         self._model = model
         self._normalizer = normalizer
+        self._deterministic = deterministic
         self._memory: Any = None
 
     def act(self, observations: Any, starts: NDArray[np.bool_] | None = None) -> NDArray[Any]:
@@ -114,7 +117,7 @@ class Policy:
         if starts is not None and starts.all():
             self._memory = None
         actions, self._memory = self._model.predict(
-            observations, state=self._memory, episode_start=starts, deterministic=True
+            observations, state=self._memory, episode_start=starts, deterministic=self._deterministic
         )
         return np.asarray(actions)
 
@@ -277,9 +280,13 @@ class SB3Student:
         if self.normalizer is not None:
             self.model._last_original_obs = self.normalizer.get_original_obs()
 
-    def policy(self) -> Policy:
-        """Return its deterministic behaviour at present."""
-        return Policy(self.model, self.normalizer)
+    def reseed(self, seed: int) -> None:
+        """Draw exploration and minibatches from this seed from now on."""
+        self.model.set_random_seed(seed)
+
+    def policy(self, deterministic: bool = True) -> Policy:
+        """Return its behaviour at present; without ``deterministic`` as it explores in training."""
+        return Policy(self.model, self.normalizer, deterministic)
 
     def values(self, observations: Any) -> NDArray[np.float64] | None:
         """Return its value estimates of raw observations, or None where it has no state values."""

@@ -246,6 +246,10 @@ class SupervisedStudent:
             ledger.charge(evaluations=len(rows), evaluation_steps=sum(row.length for row in rows))
         return rows
 
+    def reseed(self, seed: int) -> None:
+        """Draw dropout from this seed from now on."""
+        self._generator.manual_seed(seed)
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that changes: tensors (copies) below ``"torch"``, the rest plain numbers."""
         return {

@@ -25,7 +25,7 @@ from currgym.teaching import teachers
 __all__ = ["Cell", "cells_of", "code_of", "source_fingerprint"]
 
 # They decide nothing about a result: how it is called, and when it is saved.
-_IRRELEVANT = ("label", "checkpoint_every", "keep_policies", "cell")
+_IRRELEVANT = ("label", "checkpoint_every", "keep_policies", "milestones", "cell")
 
 
 @dataclass(frozen=True)
