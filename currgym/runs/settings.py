@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from currgym.documents import fits
 from currgym.registry import check_arguments, nearest
 from currgym.students import students
 from currgym.teaching import teacher_parameters, teachers
@@ -80,7 +81,7 @@ def typed(name: str, text: str, parameter: inspect.Parameter | None) -> Any:
     if parameter is None:
         return value
     allowed = _plain_types(parameter.annotation)
-    if not allowed or any(_fits(value, kind) for kind in allowed):
+    if not allowed or any(fits(value, kind) for kind in allowed):
         return float(value) if allowed and _only_float(allowed, value) else value
     if str in allowed:
         return text
@@ -106,14 +107,6 @@ def _plain_types(annotation: Any) -> tuple[type, ...]:
     )
     plain = (bool, int, float, str, type(None))
     return tuple(options) if all(option in plain for option in options) else ()
-
-
-def _fits(value: Any, kind: type) -> bool:
-    if kind is bool or isinstance(value, bool):
-        return kind is bool and isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, (int, float))
-    return isinstance(value, kind)
 
 
 def typed_teacher_parameters(name: str, given: Mapping[str, str]) -> dict[str, Any]:

@@ -327,8 +327,9 @@ class SB3Student:
             with torch.no_grad():
                 model.log_ent_coef.copy_(entropy)  # type: ignore[attr-defined]
         self.updates = int(state["updates"])
-        for name, value in state["counters"].items():
-            setattr(model, name, value)
+        for name in _COUNTERS:
+            if name in state["counters"]:
+                setattr(model, name, type(getattr(model, name))(state["counters"][name]))
         for name in ("_last_obs", "_last_episode_starts", "_last_original_obs"):
             if name in state:
                 setattr(model, name, _copied(state[name]))
@@ -338,6 +339,9 @@ class SB3Student:
             self._check_observations(observations, state["_last_obs"])
         model.ep_info_buffer = model.ep_success_buffer = None
         self.restored = {"randomness": state["randomness"], "action_space": state["action_space"]}
+        with guarded_randomness():  # what does not fit shows here, not in the middle of training
+            _set_global_randomness(state["randomness"])
+        model.action_space.np_random.bit_generator.state = state["action_space"]
 
     @staticmethod
     def _check_observations(now: Any, saved: Any) -> None:

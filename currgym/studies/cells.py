@@ -24,8 +24,8 @@ from currgym.teaching import teachers
 
 __all__ = ["Cell", "cells_of", "source_fingerprint"]
 
-# They decide nothing about a result: how it is called, and when it is saved.
-_IRRELEVANT = ("label", "checkpoint_every", "cell")
+# They decide nothing about a result: how it is called, when it is saved, when given up.
+_IRRELEVANT = ("label", "checkpoint_every", "step_timeout", "cell")
 
 
 @dataclass(frozen=True)
