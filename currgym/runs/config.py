@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import platform
 from dataclasses import asdict, dataclass, field
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import currgym
+from currgym.documents import checked, read_json, reading
 from currgym.registry import nearest
 
 __all__ = [
-    "RunConfig", "environment_id", "environment_spec", "family_name", "is_data",
+    "RunConfig", "cpu", "environment_id", "environment_spec", "family_name", "is_data",
     "is_named_elsewhere", "is_toy", "package_versions",
 ]  # fmt: skip
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
 FORMAT = 1
+# The upper ends only keep a damaged file from asking for all of the machine.
+_RANGES = {
+    "steps": (1, 2**53), "num_envs": (1, 2**16), "threads": (1, 4096), "test_seeds": (1, 10_000),
+    "evaluate_every": (1, 2**53), "test_tasks": (1, 2**20), "seed": (0, 2**63 - 1),
+}  # fmt: skip
 _PACKAGES = (
     "numpy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "scikit-learn", "scipy",
     "box2d",
@@ -76,6 +81,11 @@ def environment_id(env: str) -> str:
     raise ValueError(nearest(env.removeprefix("currgym/"), ours, "environment"))
 
 
+_BESIDE_THE_RESULT = (
+    "label", "cell", "checkpoint_every", "keep_policies", "milestones", "step_timeout",
+)  # fmt: skip
+
+
 @dataclass
 class RunConfig:
     """One run.
@@ -102,7 +112,8 @@ class RunConfig:
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
-        milestones: Steps from which on the first checkpoint is taken at once and kept, to fork from.
+        milestones: Steps at or after which a checkpoint is taken at once and kept, to fork from.
+        step_timeout: Seconds after which one step or reset of an environment counts as hanging.
     """
 
     env: str
@@ -126,18 +137,34 @@ class RunConfig:
     modules: list[str] = field(default_factory=list)
     cell: str | None = None
     milestones: list[int] = field(default_factory=list)
+    step_timeout: float = 300.0
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 1), ("num_envs", 1), ("threads", 1), ("test_seeds", 1)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
-        for name in ("evaluate_every", "test_tasks"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.keep_policies < 0:
-            raise ValueError(f"keep_policies must not be negative, got {self.keep_policies}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                what = f"at least {low}" if value < low else f"at most {high:,}"
+                raise ValueError(f"{name} must be {what}, got {value:,}")
+        if not self.checkpoint_every >= 0:
+            raise ValueError(f"checkpoint_every must not be negative, got {self.checkpoint_every}")
+        if not self.step_timeout > 0:
+            raise ValueError(f"step_timeout must be above 0, got {self.step_timeout}")
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """What it names beyond currgym, code that opening the run would import."""
+        module = self.env.rpartition(":")[0]
+        # Gymnasium's wrappers of old gym import whatever their arguments name.
+        old = [self.env] if self.env.startswith("GymV") else []
+        named = [*self.modules, module, *old]
+        return tuple(dict.fromkeys(name for name in named if name and name != "currgym"))
+
+    def question(self) -> dict[str, Any]:
+        """Return all that decides its result: not how it is called, when saved, when given up."""
+        asked = asdict(self)
+        for name in _BESIDE_THE_RESULT:
+            del asked[name]
+        return {**asked, "evaluate_every": self.interval}
 
     def load_modules(self) -> None:
         """Import the modules that register what the run needs."""
@@ -174,7 +201,7 @@ class RunConfig:
             "threads": self.threads,
             "request": asdict(self),
             "versions": package_versions(),
-            "cpu": _cpu(),
+            "cpu": cpu(),
         }  # fmt: skip
 
     @classmethod
@@ -185,15 +212,15 @@ class RunConfig:
             ValueError: If the file is missing, damaged, or of a later format.
         """
         path = folder / "config.json"
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if document["format"] > FORMAT:
-                raise ValueError(f"{path} has format {document['format']}: update currgym")
-            return cls(**document["request"]), document
-        except FileNotFoundError:
-            raise ValueError(f"{folder} is not a run: it has no config.json") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+        if not path.is_file():
+            raise ValueError(f"{folder} is not a run: it has no config.json")
+        document = read_json(path)
+        with reading(path):
+            later = document["format"] > FORMAT
+            config = None if later else checked(cls, document["request"])
+        if config is None:
+            raise ValueError(f"{path} has format {document['format']}: update currgym")
+        return config, document
 
 
 def package_versions() -> dict[str, str]:
@@ -207,7 +234,8 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """Return what this machine computes with."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

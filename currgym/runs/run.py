@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from currgym.documents import read_json, reading, write_whole
 from currgym.runs.cells import CellCounter
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
 from currgym.runs.config import RunConfig
@@ -74,6 +75,8 @@ class Run:
         self._next_policy = 0
         self._next_measure = 0
         self._last_mean: float | None = None
+        self._complete = False
+        """Whether all is done but the summary."""
 
     # Making one ----------------------------------------------------------------------------------
 
@@ -90,7 +93,9 @@ class Run:
             FileExistsError: If the folder holds something.
         """
         folder = Path(folder)
-        if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+        # What a wait for the folder's lock, and a kill before the run has begun, leave behind.
+        left = {".lock", ".config.json.draft"}
+        if folder.exists() and any(path.name not in left for path in folder.iterdir()):
             if not force:
                 what = "another run" if (folder / "config.json").exists() else "other files"
                 raise FileExistsError(
@@ -105,24 +110,31 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: str | Path, trust: bool = False) -> Run:
+    def open(cls, folder: str | Path, trust: bool | Collection[str] = False) -> Run:
         """Open an existing run.
 
         Args:
             folder: The run folder.
-            trust: Allow importing the modules that its configuration names.
+            trust: Allow importing the modules that its configuration names: all, or these. True
+                also allows symbolic links in the folder.
 
         Raises:
             ValueError: If it is not a run, or needs ``trust``.
         """
         folder = Path(folder)
         config, document = RunConfig.read(folder)
-        module = config.env.rpartition(":")[0]
-        foreign = [m for m in [*config.modules, module] if m and m != "currgym"]
-        if foreign and not trust:
-            raise ValueError(
-                f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
-            )
+        if trust is not True:
+            links = [path.name for path in folder.iterdir() if path.is_symlink()]
+            if links:
+                raise ValueError(
+                    f"{folder} has symbolic links ({', '.join(sorted(links))}), which may lead "
+                    "anywhere: if you trust its author, pass --trust"
+                )
+            foreign = [name for name in config.foreign if name not in (trust or ())]
+            if foreign:
+                raise ValueError(
+                    f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
+                )
         return cls(folder, config, document)
 
     def _forget(self) -> None:
@@ -133,9 +145,7 @@ class Run:
             self.folder.rmdir()
 
     def _write_config(self) -> None:
-        draft = self.folder / ".config.json.draft"
-        draft.write_text(json.dumps(self.document, indent=1), encoding="utf-8")
-        draft.replace(self.folder / "config.json")
+        write_whole(self.folder / "config.json", json.dumps(self.document, indent=1))
 
     # Training ------------------------------------------------------------------------------------
 
@@ -169,8 +179,7 @@ class Run:
             OSError: If the disk is full; earlier checkpoints are untouched.
         """
         if self.finished:
-            summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
-            return summary
+            return read_json(self.folder / "summary.json")
         with self._alone():
             return self._train(progress)
 
@@ -209,10 +218,12 @@ class Run:
                 else:
                     self._mark_time()
                 self._saved = time.monotonic()
-                session.train(lambda: self._safe_point(progress))
-                self._recorder.end()
-                self._note_if_due(final=True)
-                self._checkpoint()
+                if not self._complete:
+                    session.train(lambda: self._safe_point(progress))
+                    self._recorder.end()
+                    self._note_if_due(final=True)
+                    self._complete = True
+                    self._checkpoint()
                 progress(self)
             return self._finish(session)
         finally:
@@ -223,8 +234,7 @@ class Run:
 
     def _build(self) -> Session:
         os.environ.setdefault("OMP_NUM_THREADS", str(self.config.threads))
-        known = self.document.get("test_set")
-        session = open_session(self.config, TestSet.from_json(known) if known else None)
+        session = open_session(self.config, self._known_test_set())
         self.session = session
         if "task_space" not in self.document:
             self.document.update(session.describe())
@@ -291,16 +301,20 @@ class Run:
         recorder = self.session.curriculum.recorder
         # Restoring replays episodes; nothing of that is news.
         self.session.curriculum.recorder = None
-        self.session.restore(state["session"], self._pieces, checkpoint.pieces)
+        with reading(checkpoint.folder, "does not fit this run"):
+            self.session.restore(state["session"], self._pieces, checkpoint.pieces)
+            if self.steps != checkpoint.step:
+                raise ValueError(f"its student has taken {self.steps:,} steps")
+            own = state["run"]
+            self._recorder.load_state_dict(own["recorder"])
+            self._next_evaluation = int(own["next_evaluation"])
+            self._next_snapshot = int(own["next_snapshot"])
+            self._next_policy = int(own["next_policy"])
+            self._next_measure = int(own["next_measure"])
+            self._last_mean = None if own["last_mean"] is None else float(own["last_mean"])
+            self._complete = bool(own.get("complete", False))
+            self._spent = float(own["seconds"])
         self.session.curriculum.recorder = recorder
-        own = state["run"]
-        self._recorder.load_state_dict(own["recorder"])
-        self._next_evaluation = int(own["next_evaluation"])
-        self._next_snapshot = int(own["next_snapshot"])
-        self._next_policy = int(own["next_policy"])
-        self._next_measure = int(own["next_measure"])
-        self._last_mean = own["last_mean"]
-        self._spent = float(own["seconds"])
         self.saved_step = checkpoint.step
 
     @contextlib.contextmanager
@@ -420,6 +434,7 @@ class Run:
             "next_policy": self._next_policy,
             "next_measure": self._next_measure,
             "last_mean": self._last_mean,
+            "complete": self._complete,
             "seconds": self._seconds(),
         }
         self._checkpoints.save(self.steps, {"session": state, "run": own}, lengths, pieces)
@@ -436,9 +451,7 @@ class Run:
             "fps": session.steps / max(seconds, 1e-9),
             "solved": self._last_mean,
         }
-        draft = self.folder / ".summary.json.draft"
-        draft.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        draft.replace(self.folder / "summary.json")
+        write_whole(self.folder / "summary.json", json.dumps(summary, indent=1))
         return summary
 
     # After the fact ------------------------------------------------------------------------------
@@ -457,10 +470,17 @@ class Run:
         checkpoint = self._checkpoints.at(step) if step is not None else self._newest()
         if checkpoint is None:
             raise ValueError(f"{self.folder} has no checkpoint yet")
-        known = self.document.get("test_set")
-        session = open_session(self.config, TestSet.from_json(known) if known else None)
-        session.restore_policy(checkpoint.state()["session"])
+        session = open_session(self.config, self._known_test_set())
+        state = checkpoint.state()
+        with reading(checkpoint.folder, "does not fit this run"):
+            session.restore_policy(state["session"])
         return session
+
+    def _known_test_set(self) -> TestSet | None:
+        """Return the test set that the configuration says, if a session has chosen it already."""
+        with reading(self.folder / "config.json"):
+            known = self.document.get("test_set")
+            return TestSet.from_json(known) if known else None
 
     def fork(
         self,
@@ -510,7 +530,9 @@ class Run:
         run._begun, run._spent = time.monotonic(), 0.0
         logs = run._open_logs(session)
         try:
-            session.adopt(source.state()["session"], self._pieces, source.pieces)
+            state = source.state()
+            with reading(source.folder, "does not fit this run"):
+                session.adopt(state["session"], self._pieces, source.pieces)
             if seed is not None:
                 session.reseed(seed)
             run.document["forked_from"]["ledger"] = asdict(session.ledger)

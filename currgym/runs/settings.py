@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from currgym.documents import fits
 from currgym.registry import check_arguments, nearest
 from currgym.runs.config import environment_spec
 from currgym.students import students
@@ -82,7 +83,7 @@ def typed(name: str, text: str, parameter: inspect.Parameter | None) -> Any:
     if parameter is None:
         return value
     allowed = _plain_types(parameter.annotation)
-    if not allowed or any(_fits(value, kind) for kind in allowed):
+    if not allowed or any(fits(value, kind) for kind in allowed):
         return float(value) if allowed and _only_float(allowed, value) else value
     if str in allowed:
         return text
@@ -108,14 +109,6 @@ def _plain_types(annotation: Any) -> tuple[type, ...]:
     )
     plain = (bool, int, float, str, type(None))
     return tuple(options) if all(option in plain for option in options) else ()
-
-
-def _fits(value: Any, kind: type) -> bool:
-    if kind is bool or isinstance(value, bool):
-        return kind is bool and isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, (int, float))
-    return isinstance(value, kind)
 
 
 def typed_teacher_parameters(name: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -208,6 +201,6 @@ def _task_range(name: str, text: str, kind: Any) -> Any:
     """Return a task parameter's value or range from its text."""
     value = parse_value(text)
     ends = value if isinstance(value, list) and len(value) == 2 else [value]
-    if all(_fits(end, float) for end in ends) or (isinstance(kind, tuple) and value in kind):
+    if all(fits(end, float) for end in ends) or (isinstance(kind, tuple) and value in kind):
         return value
     raise ValueError(f"env.{name} must be a number or [low, high], got {text!r}")

@@ -117,7 +117,10 @@ class Policy:
         if starts is not None and starts.all():
             self._memory = None
         actions, self._memory = self._model.predict(
-            observations, state=self._memory, episode_start=starts, deterministic=self._deterministic
+            observations,
+            state=self._memory,
+            episode_start=starts,
+            deterministic=self._deterministic,
         )
         return np.asarray(actions)
 
@@ -338,8 +341,9 @@ class SB3Student:
             with torch.no_grad():
                 model.log_ent_coef.copy_(entropy)  # type: ignore[attr-defined]
         self.meter.load_state_dict(state["meter"])
-        for name, value in state["counters"].items():
-            setattr(model, name, value)
+        for name in _COUNTERS:
+            if name in state["counters"]:
+                setattr(model, name, type(getattr(model, name))(state["counters"][name]))
         for name in ("_last_obs", "_last_episode_starts", "_last_original_obs"):
             if name in state:
                 setattr(model, name, _copied(state[name]))
@@ -349,6 +353,9 @@ class SB3Student:
             self._check_observations(observations, state["_last_obs"])
         model.ep_info_buffer = model.ep_success_buffer = None
         self.restored = {"randomness": state["randomness"], "action_space": state["action_space"]}
+        with guarded_randomness():  # what does not fit shows here, not in the middle of training
+            _set_global_randomness(state["randomness"])
+        model.action_space.np_random.bit_generator.state = state["action_space"]
 
     def policy_state(self) -> dict[str, Any]:
         """Return what its deterministic behaviour needs, and nothing that only learning does."""

@@ -13,9 +13,8 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from currgym.runs.config import RunConfig, environment_spec, package_versions
 from currgym.studies.arms import Arm
@@ -23,9 +22,6 @@ from currgym.studies.spec import Panel, StudySpec
 from currgym.teaching import teachers
 
 __all__ = ["Cell", "cells_of", "code_of", "source_fingerprint"]
-
-# They decide nothing about a result: how it is called, and when it is saved.
-_IRRELEVANT = ("label", "checkpoint_every", "keep_policies", "milestones", "cell")
 
 
 @dataclass(frozen=True)
@@ -86,10 +82,7 @@ def _cell(spec: StudySpec, panel: Panel, arm: Arm, seed: int, strict: bool) -> C
 
 
 def _address(config: RunConfig, source: str | None, strict: bool) -> str:
-    question: dict[str, Any] = asdict(config)
-    for name in _IRRELEVANT:
-        del question[name]
-    question["evaluate_every"] = config.interval
+    question = config.question()
     document = {
         "question": question,
         "replays": source,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from currgym.documents import write_whole
 from currgym.studies.spec import StudySpec
 
 __all__ = ["freeze", "frozen_hash", "frozen_path", "plan_hash"]
@@ -32,8 +33,8 @@ def _planned(spec: StudySpec) -> dict[str, Any]:
     arms = {label: asdict(spec.arm(label)) for label in (plan.baseline, *plan.contrasts)}
     panels = []
     for panel in spec.panels:
-        base = asdict(panel.base)
-        for name in ("label", "cell", "checkpoint_every", "keep_policies", "seed", "teacher"):
+        base = panel.base.question()
+        for name in ("seed", "teacher"):
             del base[name]
         panels.append({"label": panel.label, **base})
     return {
@@ -92,7 +93,7 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
                 "(first_seed = ...)"
             )
     document = {"hash": digest, **_planned(spec)}
-    path.write_text(json.dumps(document, indent=1, sort_keys=True, default=list), encoding="utf-8")
+    write_whole(path, json.dumps(document, indent=1, sort_keys=True, default=list))
     return digest
 
 

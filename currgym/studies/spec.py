@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from currgym.documents import write_whole
 from currgym.registry import nearest
 from currgym.runs.config import RunConfig, environment_id, family_name, is_named_elsewhere
 from currgym.statistics import Plan
@@ -222,7 +223,7 @@ class StudySpec:
 
         assert self.path is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(tomli_w.dumps(self.to_document()), encoding="utf-8")
+        write_whole(self.path, tomli_w.dumps(self.to_document()))
 
 
 def _relative(path: Path, base: Path) -> Path:

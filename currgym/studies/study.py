@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from currgym.documents import write_whole
 from currgym.runs.config import RunConfig
 from currgym.statistics import Plan
 from currgym.studies.arms import Arm
@@ -215,9 +216,7 @@ class Study:
                     document = {**there, **document}
                 except (ValueError, TypeError):
                     pass
-            draft = path.with_name(".study.json.draft")
-            draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
-            draft.replace(path)
+            write_whole(path, json.dumps(document, indent=1))
 
     def page_folder(self, panel: Panel) -> Path:
         """Return the folder of a panel's page: the store itself where there is but one."""
