@@ -99,6 +99,8 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
                      show_default=True, metavar="SECONDS", help="Between checkpoints."),
         click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
                      help="Threads of torch and OpenMP in each run."),
+        click.option("--log", multiple=True, metavar="wandb|mlflow",
+                     help="Send scalars there too (TensorBoard events are always written)."),
         click.option("--observe-task", is_flag=True, help="Append the task to the observation."),
         click.option("--import", "modules", multiple=True, metavar="MODULE",
                      help="A module to import first (it registers environments or teachers)."),
@@ -312,7 +314,13 @@ def why(folder: Path, episode: int, trust: bool) -> None:
 
 def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     """Build a checked configuration from the command line."""
-    from currgym.runs.config import RunConfig, environment_id, family_name, is_named_elsewhere
+    from currgym.runs.config import (
+        RunConfig,
+        default_student,
+        environment_id,
+        family_name,
+        is_named_elsewhere,
+    )
     from currgym.runs.settings import (
         parse_value,
         split_settings,
@@ -326,8 +334,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     for module in options["modules"]:
         __import__(module)
     kind = RunConfig(env, "random", "", 1).kind
-    defaults = {"rl": "ppo", "supervised": "mlp", "simulated": env.rpartition("/")[2]}
-    name = options["student"] or defaults[kind]
+    name = options["student"] or default_student(env)
     if students[name].kind != kind:
         wanted = [s for s in students if students[s].kind == kind]
         raise ValueError(
@@ -370,6 +377,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         threads=options["threads"],
         keep_policies=options["keep_policies"],
         modules=list(options["modules"]),
+        log=list(options["log"]),
     )
 
 

@@ -7,6 +7,7 @@ of the two and never half of one.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import typing
@@ -19,7 +20,9 @@ from typing import Any, TypeVar
 
 from currgym.registry import nearest
 
-__all__ = ["Damaged", "checked", "fits", "read_json", "reading", "sentence", "write_whole"]
+__all__ = [
+    "Damaged", "check_types", "checked", "fits", "read_json", "reading", "sentence", "write_whole",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -94,14 +97,28 @@ def checked(cls: type[T], given: Mapping[str, Any]) -> T:
     """
     if not isinstance(given, Mapping):
         raise ValueError(f"expected a table of settings, got {type(given).__name__}")
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    check_types(cls, given)
+    return cls(**given)
+
+
+def check_types(cls: type[Any], given: Mapping[str, Any]) -> None:
+    """Check names and types of a dataclass's values, as :func:`checked` does.
+
+    Raises:
+        ValueError: For an unknown field, or a value of another type.
+    """
+    hints = _hints(cls)
+    names = [f.name for f in fields(cls)]
     for name, value in given.items():
         if name not in names:
             raise ValueError(nearest(str(name), names, "entry"))
         if not fits(value, hints[name]):
             raise ValueError(f"{name} must be {_called(hints[name])}, got {value!r:.80}")
-    return cls(**given)
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def fits(value: Any, kind: Any) -> bool:

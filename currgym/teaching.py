@@ -182,6 +182,8 @@ class Teacher(ABC):
     """Columns and scores of outcomes, and ``"probe"``, without which it cannot work."""
     privileges: frozenset[str] = frozenset()
     """Subset of :data:`PRIVILEGES` that it uses."""
+    files: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that may be the path of a file; a run keeps a copy of each."""
 
     def __init__(
         self,

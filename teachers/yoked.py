@@ -84,6 +84,7 @@ class Yoked(Teacher):
     """
 
     spaces = frozenset({"box", "discrete", "levels"})
+    files = frozenset({"log"})
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import platform
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import currgym
-from currgym.documents import checked, read_json, reading
+from currgym.documents import check_types, checked, read_json, reading
 from currgym.registry import nearest
+from currgym.runs.tracking import TRACKERS
 
 __all__ = [
-    "RunConfig", "cpu", "environment_id", "environment_spec", "family_name", "is_data",
+    "RunConfig", "cpu", "default_student", "environment_id", "environment_spec", "family_name",
+    "is_data",
     "is_named_elsewhere", "is_toy", "package_versions",
 ]  # fmt: skip
 
@@ -82,8 +85,15 @@ def environment_id(env: str) -> str:
 
 
 _BESIDE_THE_RESULT = (
-    "label", "cell", "checkpoint_every", "keep_policies", "milestones", "step_timeout",
+    "label", "cell", "checkpoint_every", "keep_policies", "milestones", "step_timeout", "log",
 )  # fmt: skip
+
+
+def default_student(env: str) -> str:
+    """Return who learns where nobody is named; a toy is its own student."""
+    if is_toy(env):
+        return family_name(env).removeprefix("toy/")
+    return "mlp" if is_data(env) else "ppo"
 
 
 @dataclass
@@ -114,6 +124,7 @@ class RunConfig:
         cell: Its address in a study's store.
         milestones: Steps at or after which a checkpoint is taken at once and kept, to fork from.
         step_timeout: Seconds after which one step or reset of an environment counts as hanging.
+        log: Trackers beside TensorBoard: ``"wandb"``, ``"mlflow"``.
     """
 
     env: str
@@ -138,8 +149,10 @@ class RunConfig:
     cell: str | None = None
     milestones: list[int] = field(default_factory=list)
     step_timeout: float = 300.0
+    log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        check_types(type(self), vars(self))
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -149,6 +162,8 @@ class RunConfig:
             raise ValueError(f"checkpoint_every must not be negative, got {self.checkpoint_every}")
         if not self.step_timeout > 0:
             raise ValueError(f"step_timeout must be above 0, got {self.step_timeout}")
+        for name in self.log:
+            _ = TRACKERS[name]
 
     @property
     def foreign(self) -> tuple[str, ...]:
@@ -225,6 +240,11 @@ class RunConfig:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
+    return dict(_package_versions())
+
+
+@functools.cache
+def _package_versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "currgym": currgym.__version__}
     for name in _PACKAGES:
         try:
@@ -234,6 +254,7 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def cpu() -> str:
     """Return what this machine computes with."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -16,6 +15,7 @@ from currgym.runs.evaluation import Evaluator, TestRow, TestSet
 from currgym.runs.probing import Prober
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
+from currgym.runs.tracking import Tracks
 from currgym.students.rl import Policy, SB3Student, guarded_randomness
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher
@@ -127,9 +127,9 @@ class RLSession:
         ledger.updates = self.student.updates
         return ledger
 
-    def log_to(self, folder: Path) -> None:
-        """Write TensorBoard events there."""
-        self.student.log_to(str(folder))
+    def log_to(self, tracks: Tracks) -> None:
+        """Send scalars there, the algorithm's own too."""
+        self.student.log_to(tracks.write)
 
     def train(self, at_safe_point: Callable[[], None]) -> None:
         """Train to the end of the budget, calling back where everything can be saved."""
@@ -234,7 +234,7 @@ class RLSession:
         }
 
     def note(self, name: str, value: float) -> None:
-        """Add a scalar to the TensorBoard events."""
+        """Send one scalar to whoever tracks the run."""
         self.student.note(name, value)
 
     def close(self) -> None:

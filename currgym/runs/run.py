@@ -28,6 +28,8 @@ from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
 from currgym.runs.session import Session, open_session
+from currgym.runs.tracking import Tracks
+from currgym.teaching import teachers
 
 __all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
 
@@ -35,6 +37,7 @@ Progress = Callable[["Run"], None]
 SNAPSHOTS = 60
 OPTIMIZER_ROWS = 100
 PREVIEW = 200
+SHOWN_EVERY = 2.0
 
 
 class Busy(RuntimeError):
@@ -60,7 +63,7 @@ class Run:
 
     def __init__(self, folder: Path, config: RunConfig, document: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.config = config
+        self.config = _located(config, folder)
         self.document = dict(document)
         self.notes: list[str] = []
         self.session: Session | None = None
@@ -104,6 +107,7 @@ class Run:
                 )
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        config = _with_copies(config, folder)
         run = cls(folder, config, config.to_json())
         run._write_config()
         run._fresh = True
@@ -135,12 +139,15 @@ class Run:
                 raise ValueError(
                     f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
                 )
+        config.load_modules()
         return cls(folder, config, document)
 
     def _forget(self) -> None:
         """Leave no folder behind for what could not even be built: it would be in the way."""
-        for name in ("config.json", ".lock"):
-            (self.folder / name).unlink(missing_ok=True)
+        copies = [path for _, path in _files(self.config, self.folder)]
+        for path in (self.folder / "config.json", self.folder / ".lock", *copies):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
@@ -217,7 +224,7 @@ class Run:
                     self._load(checkpoint)
                 else:
                     self._mark_time()
-                self._saved = time.monotonic()
+                self._saved = self._shown = time.monotonic()
                 if not self._complete:
                     session.train(lambda: self._safe_point(progress))
                     self._recorder.end()
@@ -229,8 +236,7 @@ class Run:
         finally:
             with contextlib.suppress(OSError):
                 logs.close()
-            session.close()
-            self.session = None
+            self._close(session)
 
     def _build(self) -> Session:
         os.environ.setdefault("OMP_NUM_THREADS", str(self.config.threads))
@@ -245,8 +251,15 @@ class Run:
                 "goes on, but not bit for bit"
             )
         self.notes += session.notes
-        session.log_to(self.folder / "tensorboard")
+        self._tracks = Tracks(self.folder, self.document, self.config.log, self.notes.append)
+        session.log_to(self._tracks)
         return session
+
+    def _close(self, session: Session) -> None:
+        with contextlib.suppress(OSError):
+            self._tracks.close()
+        session.close()
+        self.session = None
 
     def _open_logs(self, session: Session) -> Logs:
         extras = tuple(sorted(session.log_columns))
@@ -348,6 +361,9 @@ class Run:
         saved = -1 if self.saved_step is None else self.saved_step
         if late or any(saved < m <= self.steps for m in self.config.milestones):
             self._checkpoint()
+        if time.monotonic() - self._shown >= SHOWN_EVERY:  # for who looks on
+            self._logs.show()
+            self._shown = time.monotonic()
         progress(self)
 
     # What happens at safe points -----------------------------------------------------------------
@@ -371,6 +387,7 @@ class Run:
             )
         self._last_mean = float(np.mean([row.success for row in rows]))
         self.session.note("evaluation/solved", self._last_mean)
+        self.session.note("evaluation/return", float(np.mean([row.result for row in rows])))
         self._next_evaluation = (step // self.config.interval + 1) * self.config.interval
         self._mark_time()
         self._logs.show()
@@ -542,9 +559,33 @@ class Run:
             run._checkpoint()
         finally:
             logs.close()
-            session.close()
-            run.session = None
+            run._close(session)
         return run
+
+
+def _files(config: RunConfig, base: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files that the teacher's parameters name, paths being relative to a folder."""
+    parameters = config.teacher_parameters
+    known = teachers[config.teacher].files if config.teacher in teachers else frozenset()
+    for name in sorted(known & set(parameters)):
+        value = parameters[name]
+        if isinstance(value, (str, os.PathLike)) and (base / value).is_file():
+            yield name, base / value
+
+
+def _with_copies(config: RunConfig, folder: Path) -> RunConfig:
+    """Copy what the teacher reads into the run, which is then whole wherever it is moved."""
+    copies = {}
+    for name, path in _files(config, Path()):
+        copies[name] = f"{name}{path.suffix}"
+        shutil.copyfile(path, folder / copies[name])
+    return replace(config, teacher_parameters={**config.teacher_parameters, **copies})
+
+
+def _located(config: RunConfig, folder: Path) -> RunConfig:
+    """Return the configuration with the paths of such copies."""
+    found = {name: str(path) for name, path in _files(config, folder)}
+    return replace(config, teacher_parameters={**config.teacher_parameters, **found})
 
 
 def _plain(value: Any) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from currgym.curriculum import Curriculum, Ledger
 from currgym.runs.config import RunConfig
 from currgym.runs.evaluation import TestRow, TestSet
 from currgym.runs.replay import ReplayPieces
+from currgym.runs.tracking import Tracks
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher
 
@@ -45,11 +45,11 @@ class Session(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what ``config.json`` says beyond the request."""
 
-    def log_to(self, folder: Path) -> None:
-        """Write TensorBoard events there."""
+    def log_to(self, tracks: Tracks) -> None:
+        """Send scalars there."""
 
     def note(self, name: str, value: float) -> None:
-        """Add a scalar to the TensorBoard events."""
+        """Send one scalar to whoever tracks the run."""
 
     def train(self, at_safe_point: Callable[[], None]) -> None:
         """Train to the end of the budget, calling back where everything can be saved."""

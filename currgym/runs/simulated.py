@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from currgym.runs.config import RunConfig
 from currgym.runs.evaluation import TestRow, TestSet
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
+from currgym.runs.tracking import Tracks
 from currgym.students import students
 from currgym.teaching import Teacher
 
@@ -71,7 +71,7 @@ class SimulatedSession:
         self.test_set = TestSet("all", tasks, np.zeros((len(tasks), 1), dtype=np.int64))
         if config.test_set not in (None, "all"):
             raise ValueError(f"no test set {config.test_set!r}; there is: all")
-        self._writer: Any = None
+        self._tracks: Tracks | None = None
 
     @property
     def steps(self) -> int:
@@ -100,16 +100,14 @@ class SimulatedSession:
             "exact_resume": self.exact,
         }
 
-    def log_to(self, folder: Path) -> None:
-        """Write TensorBoard events there."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder))
+    def log_to(self, tracks: Tracks) -> None:
+        """Send scalars there."""
+        self._tracks = tracks
 
     def note(self, name: str, value: float) -> None:
-        """Add a scalar to the TensorBoard events."""
-        if self._writer is not None:
-            self._writer.add_scalar(name, value, self.steps)
+        """Send one scalar to whoever tracks the run."""
+        if self._tracks is not None:
+            self._tracks.write({name: value}, self.steps)
 
     def train(self, at_safe_point: Callable[[], None]) -> None:
         """Attempt tasks to the end of the budget."""
@@ -176,6 +174,4 @@ class SimulatedSession:
         self.student.reseed(seed_for(seed, "student"))
 
     def close(self) -> None:
-        """Close the event file."""
-        if self._writer is not None:
-            self._writer.close()
+        """Nothing to free."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
@@ -144,6 +145,29 @@ class _SafePoints(BaseCallback):
         return True
 
 
+class _Scalars(KVWriter):
+    """What the algorithm logs, as far as it is scalars that TensorBoard would get."""
+
+    def __init__(self, write: Callable[[Mapping[str, float], int], None]) -> None:
+        self._write = write
+
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
+    ) -> None:
+        self._write(
+            {
+                name: float(value)
+                for name, value in key_values.items()
+                if isinstance(value, (int, float, np.number))
+                and "tensorboard" not in (key_excluded.get(name) or ())
+            },
+            step,
+        )
+
+    def close(self) -> None:
+        pass
+
+
 class SB3Student:
     """An algorithm of Stable-Baselines3 or sb3-contrib on a curriculum's vector environment.
 
@@ -245,11 +269,9 @@ class SB3Student:
         steps: int = self.model.n_steps  # type: ignore[attr-defined]
         return steps * self.venv.num_envs
 
-    def log_to(self, folder: str) -> None:
-        """Write the algorithm's scalars as TensorBoard events."""
-        from stable_baselines3.common.logger import configure
-
-        self.model.set_logger(configure(folder, ["tensorboard"]))
+    def log_to(self, write: Callable[[Mapping[str, float], int], None]) -> None:
+        """Send the algorithm's scalars there: called with names and values, and the step."""
+        self.model.set_logger(Logger(None, [_Scalars(write)]))
 
     def note(self, name: str, value: float) -> None:
         """Write one scalar beside the algorithm's own, at once."""

@@ -10,11 +10,14 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from currgym.runs.config import RunConfig, environment_spec, package_versions
 from currgym.studies.arms import Arm
@@ -35,6 +38,7 @@ class Cell:
         config: What is run. A yoked arm's ``log`` is filled in when its source is there.
         source: Key of the cell whose task log it replays, or None.
         code: Hash of the source by which it is made.
+        question: Its address without the code: what is asked, whoever answers.
     """
 
     key: str
@@ -43,6 +47,7 @@ class Cell:
     config: RunConfig
     source: str | None = None
     code: str | None = None
+    question: str = ""
 
     @property
     def seed(self) -> int:
@@ -75,22 +80,27 @@ def _cell(spec: StudySpec, panel: Panel, arm: Arm, seed: int, strict: bool) -> C
     )
     source = None
     if arm.of is not None:
-        source = _cell(spec, panel, spec.arm(arm.of), spec.other_seed(seed), strict).key
-    key = _address(config, source, strict)
+        source = _cell(spec, panel, spec.arm(arm.of), spec.other_seed(seed), strict)
+    asked = _question(config)
+    question = _hash({"question": asked, "replays": source.question if source else None})
     code = code_of(config)
-    return Cell(key, panel.label, arm.label, replace(config, cell=key), source, code)
-
-
-def _address(config: RunConfig, source: str | None, strict: bool) -> str:
-    question = config.question()
-    document = {
-        "question": question,
-        "replays": source,
-        "code": code_of(config),
-        "versions": package_versions() if strict else None,
-    }
-    text = json.dumps(document, sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()
+    key = _hash(
+        {
+            "question": asked,
+            "replays": source.key if source else None,
+            "code": code,
+            "versions": _versions(_roots(config)) if strict else None,
+        }
+    )
+    return Cell(
+        key,
+        panel.label,
+        arm.label,
+        replace(config, cell=key),
+        source=source.key if source else None,
+        code=code,
+        question=question,
+    )
 
 
 def code_of(config: RunConfig) -> str:
@@ -98,12 +108,35 @@ def code_of(config: RunConfig) -> str:
     return source_fingerprint(*_roots(config))
 
 
+def _hash(document: Any) -> str:
+    text = json.dumps(document, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _question(config: RunConfig) -> dict[str, Any]:
+    """Return all that is asked; of files that the teacher reads their content, not their place."""
+    asked = config.question()
+    parameters = asked["teacher_parameters"]
+    for name in teachers[config.teacher].files & set(parameters):
+        path = parameters[name]
+        if isinstance(path, str) and Path(path).is_file():
+            parameters[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if config.kind == "rl":
+        spec = environment_spec(config.env)
+        asked["registered"] = {
+            "kwargs": spec.kwargs,
+            "max_episode_steps": spec.max_episode_steps,
+            "wrappers": [str(wrapper) for wrapper in spec.additional_wrappers],
+        }
+    return asked
+
+
 def _roots(config: RunConfig) -> tuple[str, ...]:
     """Return the modules that define teacher, environment, student, and what joins them."""
     from currgym.runs.session import session_module
     from currgym.students import students
 
-    roots = [teachers[config.teacher].__module__, session_module(config)]
+    roots = [teachers[config.teacher].__module__, session_module(config), *config.modules]
     roots.append(students[config.student].origin.partition(":")[0])
     if config.kind == "rl":
         roots += _environment_modules(config.env)
@@ -125,51 +158,78 @@ def _environment_modules(env: str) -> list[str]:
     return found
 
 
-@functools.cache
+def _versions(roots: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of what a run rests on, of other packages' roots too."""
+    found = package_versions()
+    where = importlib.metadata.packages_distributions()
+    for root in roots:
+        for name in where.get(root.partition(".")[0], ()):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
 def source_fingerprint(*roots: str) -> str:
     """Return a hash of these modules' source and of all of currgym that they import.
 
-    Modules of other packages count where they are named themselves, with what they import from
-    their own package; what they import from elsewhere is a matter of versions.
+    Modules that are not currgym's count with what they import from their own package, unless they
+    are an installed package that knows nothing of currgym: its version speaks for that.
     """
-    homes = {root.partition(".")[0] for root in roots if not _third_party(root)} | {"currgym"}
-    digest = hashlib.sha256()
-    waiting = [root for root in roots if root.partition(".")[0] in homes]
-    seen: dict[str, bytes] = {}
+    own = [root for root in roots if _written_for_currgym(root)]
+    homes = {root.partition(".")[0] for root in own} | {"currgym"}
+    waiting, seen = list(own), set[str]()
     while waiting:
         name = waiting.pop()
-        if name in seen:
-            continue
-        path = _source(name)
-        seen[name] = b"" if path is None else path.read_bytes().replace(b"\r\n", b"\n")
-        if path is not None:
-            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            waiting += [m for m in _imports(seen[name], package) if m.partition(".")[0] in homes]
+        if name not in seen and name.partition(".")[0] in homes:
+            seen.add(name)
+            waiting += _read(name)[1]
+    digest = hashlib.sha256()
     for name in sorted(seen):
-        digest.update(name.encode() + b"\0" + seen[name] + b"\0")
+        digest.update(name.encode() + b"\0" + _read(name)[0] + b"\0")
     return digest.hexdigest()
 
 
-def _third_party(root: str) -> bool:
-    """Tell whether a module is installed from elsewhere, where its version speaks for it."""
+def _written_for_currgym(root: str) -> bool:
     if root.partition(".")[0] == "currgym":
-        return False
+        return True
     path = _source(root)
-    return path is None or "site-packages" in path.parts
+    if path is None:
+        return False
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not installed or any(m.partition(".")[0] == "currgym" for m in _read(root)[1])
+
+
+def _read(name: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return (hash of a module's source, modules it may import); of none where it has no source."""
+    path = _source(name)
+    if path is None:
+        return b"", ()
+    stat = path.stat()
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return _read_file(path, package, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.cache
+def _read_file(path: Path, package: str, time: int, size: int) -> tuple[bytes, tuple[str, ...]]:
+    # Time and size are there for the cache: a file that has changed is read again.
+    source = path.read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.sha256(source).digest(), tuple(_imports(source, package))
 
 
 @functools.cache
 def _source(name: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    origin = getattr(spec, "origin", None)
+    loaded = sys.modules.get(name)
+    origin = getattr(loaded, "__file__", None)
+    if loaded is None:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            return None
+        origin = getattr(spec, "origin", None)
     return Path(origin) if origin and origin.endswith(".py") else None
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
-    """Yield the modules that a source imports anywhere; names that are no modules do no harm."""
+    """Yield the modules that a source imports anywhere; of values it may name no module at all."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -179,7 +239,5 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
                 parents = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parents, *([base] if base else [])])
             yield base
-            for alias in node.names:
-                # `from currgym.students import students` names a value, which has no source.
-                if _source(f"{base}.{alias.name}") is not None:
-                    yield f"{base}.{alias.name}"
+            # `from currgym.students import students` names a value, which has no source.
+            yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -34,7 +34,7 @@ def _planned(spec: StudySpec) -> dict[str, Any]:
     panels = []
     for panel in spec.panels:
         base = panel.base.question()
-        for name in ("seed", "teacher"):
+        for name in ("seed", "teacher", "preset", "teacher_parameters"):
             del base[name]
         panels.append({"label": panel.label, **base})
     return {
@@ -60,7 +60,7 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
 
     Raises:
         ValueError: If it has no plan, another one is frozen already, or a run that the plan
-            contrasts with the baseline has ended already: a plan written after its runs is none.
+            contrasts with the baseline has results already: a plan written after them is none.
             (The baseline's runs may be there; they are what a new arm is compared with.)
     """
     from currgym.studies.cells import cells_of
@@ -84,13 +84,13 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
         ended = [
             cell for cell in cells_of(spec, strict)
             if cell.arm in plan.contrasts and cell.seed in spec.seeds[: plan.n]
-            and cell.key in there and there[cell.key].state == "done"
+            and cell.key in there and there[cell.key].begun
         ]  # fmt: skip
         if ended:
             raise ValueError(
-                f"{len(ended)} of the planned runs have ended already (the first: {ended[0].arm}, "
-                f"seed {ended[0].seed}): a plan is written before its runs. Plan other seeds "
-                "(first_seed = ...)"
+                f"{len(ended)} of the planned runs have results already (the first: "
+                f"{ended[0].arm}, seed {ended[0].seed}): a plan is written before its runs. "
+                "Plan other seeds (first_seed = ...)"
             )
     document = {"hash": digest, **_planned(spec)}
     write_whole(path, json.dumps(document, indent=1, sort_keys=True, default=list))

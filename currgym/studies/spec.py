@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,13 @@ from typing import Any
 
 from currgym.documents import write_whole
 from currgym.registry import nearest
-from currgym.runs.config import RunConfig, environment_id, family_name, is_named_elsewhere
+from currgym.runs.config import (
+    RunConfig,
+    default_student,
+    environment_id,
+    family_name,
+    is_named_elsewhere,
+)
 from currgym.statistics import Plan
 from currgym.students import students
 from currgym.studies.arms import Arm, with_controls
@@ -24,13 +32,18 @@ else:
 
 __all__ = ["Panel", "StudySpec"]
 
+_RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
+)
+LONGEST = 100
+
 _RUN_FIELDS = frozenset(
     f.name for f in fields(RunConfig)
 ) - {"env", "teacher", "student", "seed", "preset", "teacher_parameters", "label", "cell",
      "env_parameters", "student_parameters", "steps", "modules"}  # fmt: skip
 _TOP = frozenset(
     {"name", "store", "environments", "students", "teachers", "controls", "seeds", "first_seed",
-     "steps", "import", "run", "plan"}
+     "steps", "import", "run", "plan", "reference"}
 )  # fmt: skip
 
 
@@ -39,12 +52,25 @@ class Panel:
     """One environment with one student: what fits on one page of results.
 
     Attributes:
-        label: For folders and tables.
+        env: Label of the environment.
+        student: Label of the student.
         base: The configuration that its runs share; teacher and seed are filled in.
     """
 
-    label: str
+    env: str
+    student: str
     base: RunConfig
+
+    @classmethod
+    def of(cls, base: RunConfig, env: str | None = None, student: str | None = None) -> Panel:
+        """Return the panel of a configuration, labelled by its names where nothing else is said."""
+        short = base.env.removeprefix("currgym/").replace("/", "-").replace(":", "-")
+        return cls(env or short, student or base.student, base)
+
+    @property
+    def label(self) -> str:
+        """For folders and tables."""
+        return f"{self.env}-{self.student}"
 
 
 @dataclass
@@ -59,6 +85,7 @@ class StudySpec:
         plan: What will be concluded; None makes an exploration, which has no verdict.
         store: Folder of the runs.
         path: The file it was read from, or will be written to.
+        reference: Runs that the package ships results of are taken from there.
     """
 
     name: str
@@ -68,21 +95,20 @@ class StudySpec:
     plan: Plan | None = None
     store: Path = field(default_factory=Path)
     path: Path | None = None
+    reference: bool = False
 
     def __post_init__(self) -> None:
         labels = [arm.label for arm in self.arms]
-        if not labels or not self.panels or not self.seeds:
-            raise ValueError("a study needs an environment, a student, a teacher and a seed")
-        for what, found in (("arms", labels), ("panels", [p.label for p in self.panels])):
-            if len(set(found)) != len(found):
-                raise ValueError(f"{what} need different labels, got {found}: write LABEL=NAME:...")
+        for what, some in (("environments", self.panels), ("teachers", labels)):
+            if not some:
+                raise ValueError(f"a study needs {what}: write {what} = [...]")
+        if not self.seeds:
+            raise ValueError("a study needs seeds: write seeds = 8, or a list of them")
+        _check_labels("arm", labels, "write LABEL=NAME:...")
+        _check_labels("panel", [p.label for p in self.panels], 'write label = "..." beside its id')
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must differ and not be negative, got {self.seeds}")
         for arm in self.arms:
-            if re.fullmatch(r"[\w.+-]+", arm.label) is None or set(arm.label) == {"."}:
-                raise ValueError(
-                    f"label {arm.label!r}: use letters, digits, and _ . + - (it names a folder)"
-                )
             if arm.of is not None and arm.of not in labels:
                 raise ValueError(f"arm {arm.label!r} replays {arm.of!r}, which is not an arm here")
             if arm.of is not None and next(a for a in self.arms if a.label == arm.of).of:
@@ -114,8 +140,20 @@ class StudySpec:
         return next((a.label for a in self.arms if a.teacher == "random"), self.arms[0].label)
 
     def other_seed(self, seed: int) -> int:
-        """Return the seed whose log a yoked run of this seed replays: the next one, in a ring."""
-        return self.seeds[(self.seeds.index(seed) + 1) % len(self.seeds)]
+        """Return the seed whose log a yoked run of this seed replays.
+
+        The one before, and the second for the first: a seed added later changes nobody's.
+        """
+        index = self.seeds.index(seed)
+        return self.seeds[index - 1 if index > 0 else 1]
+
+    def extends(self, other: StudySpec) -> bool:
+        """Tell whether this is another study with arms and seeds added, or the same."""
+        mine, theirs = self.to_document(), other.to_document()
+        more = all(entry in mine[name] for name in ("teachers", "seeds") for entry in theirs[name])
+        return more and {**mine, "teachers": 0, "seeds": 0} == {
+            **theirs, "teachers": 0, "seeds": 0
+        }  # fmt: skip
 
     # Reading and writing -------------------------------------------------------------------------
 
@@ -150,33 +188,54 @@ class StudySpec:
         for name in document:
             if name not in _TOP:
                 raise ValueError(nearest(name, _TOP, "entry of a study"))
+        for name, kind in (("environments", list), ("students", list), ("teachers", list),
+                           ("import", list), ("run", Mapping)):  # fmt: skip
+            if name in document and not isinstance(document[name], kind):
+                raise ValueError(f"{name} must be a {'list' if kind is list else 'table'}")
         modules = [str(module) for module in document.get("import", [])]
         for module in modules:
-            __import__(module)
+            importlib.import_module(module)
         shared = dict(document.get("run", {}))
         _known(shared, _RUN_FIELDS, "entry of [run]")
         panels = []
         environments = [_entry(e, "id") for e in document.get("environments", [])]
         learners = [_entry(s, "name") for s in document.get("students", [])]
         for env in environments:
-            for learner in learners or [_default_student(env)]:
-                panels.append(_panel(env, learner, document, shared, modules))
+            mine = [s for s in learners if _fits(env, s)] if learners else [
+                {"name": default_student(str(env["id"]))}
+            ]  # fmt: skip
+            if not mine:
+                raise ValueError(f"no student fits {env['id']}: {_wanted(env)}")
+            panels += [_panel(env, learner, document, shared, modules) for learner in mine]
+        for learner in learners:
+            if all(panel.base.student != learner["name"] for panel in panels):
+                raise ValueError(f"student {learner['name']!r} fits none of the environments")
         arms = [_arm(entry) for entry in document.get("teachers", [])]
         seeds = document.get("seeds", 8)
         if isinstance(seeds, int) and not isinstance(seeds, bool):
-            first = int(document.get("first_seed", 0))
+            first = document.get("first_seed", 0)
+            if type(first) is not int:
+                raise ValueError(f"first_seed must be a whole number, got {first!r}")
             seeds = list(range(first, first + seeds))
         elif not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
             raise ValueError(f"seeds must be a number or a list of whole numbers, got {seeds!r}")
+        elif "first_seed" in document:
+            raise ValueError("first_seed goes with a number of seeds, not with a list of them")
+        for name in ("controls", "reference"):
+            if not isinstance(document.get(name, False), bool):
+                raise ValueError(f"{name} must be true or false, got {document[name]!r}")
         if document.get("controls", False):
             kind = panels[0].base.kind if panels else "rl"
             arms = with_controls(arms, kind, len(seeds))
         plan = None
         if "plan" in document:
-            plan = _plan(document["plan"], arms)
+            plan = _plan(document["plan"], arms, _frozen_contrasts(path))
         where = document.get("store")
         store = path.parent / (path.stem if where is None else str(where))
-        return cls(str(document.get("name", path.stem)), panels, arms, seeds, plan, store, path)
+        return cls(
+            str(document.get("name", path.stem)), panels, arms, seeds, plan, store, path,
+            document.get("reference", False),
+        )  # fmt: skip
 
     def to_document(self) -> dict[str, Any]:
         """Return what :meth:`from_document` reads, with nothing left to defaults."""
@@ -189,12 +248,16 @@ class StudySpec:
         }
         environments: dict[str, dict[str, Any]] = {}
         learners: dict[str, dict[str, Any]] = {}
-        for base in bases:
+        for panel in self.panels:
+            base = panel.base
             own = {name: getattr(base, name) for name in _RUN_FIELDS - set(shared)}
-            environments[base.env] = {
-                "id": base.env, "steps": base.steps, "set": base.env_parameters, **own,
+            environments[panel.env] = {
+                "id": base.env, "label": panel.env, "steps": base.steps,
+                "set": base.env_parameters, **own,
             }  # fmt: skip
-            learners[base.student] = {"name": base.student, "set": base.student_parameters}
+            learners[panel.student] = {
+                "name": base.student, "label": panel.student, "set": base.student_parameters,
+            }  # fmt: skip
         document: dict[str, Any] = {
             "name": self.name,
             "environments": list(environments.values()),
@@ -209,6 +272,7 @@ class StudySpec:
             "seeds": self.seeds,
             "import": bases[0].modules,
             "run": shared,
+            "reference": self.reference,
         }  # fmt: skip
         if self.path is not None:
             document["store"] = str(_relative(self.store, self.path.parent))
@@ -259,9 +323,51 @@ def _entry(entry: Any, key: str) -> dict[str, Any]:
     return dict(entry)
 
 
-def _default_student(env: Mapping[str, Any]) -> dict[str, Any]:
+def _fits(env: Mapping[str, Any], learner: Mapping[str, Any]) -> bool:
+    """Tell whether a student learns in an environment: of its kind, and a toy only its own."""
     kind = RunConfig(str(env["id"]), "random", "", 1).kind
-    return {"name": {"rl": "ppo", "supervised": "mlp", "simulated": "cube"}[kind]}
+    name = str(learner["name"])
+    if kind == "simulated":
+        return name == default_student(str(env["id"]))
+    return students[name].kind == kind
+
+
+def _wanted(env: Mapping[str, Any]) -> str:
+    kind = RunConfig(str(env["id"]), "random", "", 1).kind
+    return f"it takes {', '.join(s for s in students if students[s].kind == kind)}"
+
+
+def _check_labels(what: str, labels: Sequence[str], advice: str) -> None:
+    """Refuse labels that cannot name folders side by side, on any system.
+
+    Raises:
+        ValueError: Saying what to write.
+    """
+    if len({label.casefold() for label in labels}) != len(labels):
+        raise ValueError(f"{what}s need different labels, got {list(labels)}: {advice}")
+    for label in labels:
+        if re.fullmatch(r"[\w.+-]+", label) is None or label.endswith("."):
+            raise ValueError(
+                f"{what} {label!r}: use letters, digits, and _ . + - (it names a folder): {advice}"
+            )
+        if label.partition(".")[0].casefold() in _RESERVED or len(label) > LONGEST:
+            raise ValueError(
+                f"{what} {label!r} cannot name a folder everywhere (a name that Windows reserves, "
+                f"or more than {LONGEST} characters): {advice}"
+            )
+
+
+def _frozen_contrasts(path: Path) -> Sequence[str] | None:
+    """Return the contrasts of the plan frozen beside a study file, if there is one.
+
+    Where the file leaves them to the default they stay as they were: an arm added later is no
+    contrast.
+    """
+    try:
+        frozen = json.loads(path.with_suffix(".frozen.json").read_text(encoding="utf-8"))
+        return [str(label) for label in frozen["plan"]["contrasts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _panel(
@@ -278,16 +384,13 @@ def _panel(
         env=family_name(written) if is_named_elsewhere(written) else environment_id(written),
         teacher="random",
         student=name,
-        steps=int(env.get("steps", document.get("steps", 100_000))),
+        steps=env.get("steps", document.get("steps", 100_000)),
         env_parameters=dict(env.get("set", {})),
         student_parameters=dict(learner.get("set", {})),
         modules=modules,
         **{**shared, **own},
     )
-    if students[name].kind != base.kind:
-        raise ValueError(f"student {name!r} is {students[name].kind}; {base.env} is {base.kind}")
-    short = base.env.removeprefix("currgym/").replace("/", "-").replace(":", "-")
-    return Panel(str(env.get("label", f"{short}-{learner.get('label', name)}")), base)
+    return Panel.of(base, env.get("label"), learner.get("label"))
 
 
 def _arm(entry: Any) -> Arm:
@@ -309,7 +412,7 @@ def _arm(entry: Any) -> Arm:
     return arm
 
 
-def _plan(entry: Any, arms: Sequence[Arm]) -> Plan:
+def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan:
     if not isinstance(entry, Mapping):
         raise ValueError("[plan] must be a table")
     _known(entry, [f.name for f in fields(Plan)], "entry of [plan]")
@@ -317,9 +420,11 @@ def _plan(entry: Any, arms: Sequence[Arm]) -> Plan:
     if lacking:
         raise ValueError(f"[plan] lacks {', '.join(sorted(lacking))}")
     baseline = str(entry["baseline"])
-    contrasts = entry.get("contrasts") or [
-        arm.label for arm in arms if not arm.reference and arm.label != baseline
-    ]
+    contrasts = (
+        entry.get("contrasts")
+        or frozen
+        or [arm.label for arm in arms if not arm.reference and arm.label != baseline]
+    )
     if entry["endpoint"] not in ENDPOINTS:
         raise ValueError(nearest(str(entry["endpoint"]), ENDPOINTS, "endpoint of a plan"))
     endpoint = ENDPOINTS[entry["endpoint"]]

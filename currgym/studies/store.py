@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ import numpy as np
 
 from currgym.runs.config import RunConfig
 from currgym.studies.cells import Cell
+from currgym.teaching import teachers
 
 __all__ = ["STATES", "Store", "StoredRun"]
 
@@ -29,14 +32,19 @@ CREATE TABLE IF NOT EXISTS runs (
     key TEXT PRIMARY KEY, folder TEXT NOT NULL UNIQUE, label TEXT, env TEXT, env_parameters TEXT,
     teacher TEXT, preset TEXT, parameters TEXT, student TEXT, student_parameters TEXT,
     seed INTEGER, budget INTEGER, state TEXT NOT NULL, steps INTEGER NOT NULL DEFAULT 0,
-    solved REAL, area REAL, "return" REAL, seconds REAL, ledger TEXT, error TEXT,
-    tries INTEGER NOT NULL DEFAULT 0
+    solved REAL, area REAL, "return" REAL, seconds REAL, ledger TEXT, error TEXT, owner TEXT
 );
 CREATE TABLE IF NOT EXISTS evaluations (
     key TEXT NOT NULL, step INTEGER NOT NULL, test_set TEXT NOT NULL, solved REAL, "return" REAL,
     PRIMARY KEY (key, step, test_set)
 );
 """
+FAILURE = "failure.json"
+_INSERT = (
+    "INSERT INTO runs (key, folder, label, env, env_parameters, teacher, preset, parameters, "
+    "student, student_parameters, seed, budget, state) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,'waiting') ON CONFLICT DO NOTHING"
+)
 _SETTLED = ("steps", "solved", "area", "return", "seconds", "ledger", "error")
 
 
@@ -50,6 +58,8 @@ class StoredRun:
         label: Its arm's when it was first asked for.
         env: Environment id.
         teacher: Registered name.
+        preset: Of the teacher.
+        parameters: Of the teacher, as JSON.
         student: Registered name.
         seed: Of the run.
         budget: Steps asked for.
@@ -59,9 +69,8 @@ class StoredRun:
         area: The same averaged over the budget.
         mean_return: Mean return on the test set at the end.
         seconds: Wall-clock of training.
-        ledger: What was spent.
         error: Why it failed.
-        tries: How often it was begun.
+        origin: Where a reference result comes from, in words; None for a run of one's own.
     """
 
     key: str
@@ -69,6 +78,8 @@ class StoredRun:
     label: str
     env: str
     teacher: str
+    preset: str | None
+    parameters: str
     student: str
     seed: int
     budget: int
@@ -78,9 +89,20 @@ class StoredRun:
     area: float | None
     mean_return: float | None
     seconds: float | None
-    ledger: Mapping[str, int]
     error: str | None
-    tries: int
+    ledger_json: str | None
+    origin: str | None = None
+
+    @property
+    def ledger(self) -> dict[str, int]:
+        """What was spent."""
+        found: dict[str, int] = json.loads(self.ledger_json) if self.ledger_json else {}
+        return found
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of its result can be known."""
+        return self.state == "done" or self.steps > 0
 
 
 class Store:
@@ -117,7 +139,8 @@ class Store:
             except sqlite3.DatabaseError as error:
                 connection.close()
                 raise ValueError(
-                    f"{self.path} is damaged ({error}): delete it, the runs make a new one"
+                    f"{self.path} is damaged ({error}): 'currgym study status FILE --rebuild' "
+                    "makes it anew from the run folders"
                 ) from None
             self._connection = connection
         return self._connection
@@ -143,21 +166,28 @@ class Store:
 
     def add(self, cells: Iterable[Cell]) -> None:
         """Make room for cells; those that are there stay as they are."""
-        rows = [_new_row(cell.key, _folder_name(cell), cell.config) for cell in cells]
-        with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO runs (key, folder, label, env, env_parameters, teacher, preset, "
-                "parameters, student, student_parameters, seed, budget, state) "
-                "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,'waiting') ON CONFLICT (key) DO NOTHING",
-                rows,
-            )
+        cells = list(cells)
+        known = self.runs(cell.key for cell in cells)
+        rows = [
+            _new_row(cell.key, _folder_name(cell), cell.config)
+            for cell in cells
+            if cell.key not in known
+        ]
+        if rows:
+            with self._transaction() as connection:
+                connection.executemany(_INSERT, rows)
 
     def begin(self, key: str) -> None:
         """Note that a run has been begun once more."""
-        self._update(key, "state='running', error=NULL, tries=tries+1 WHERE state<>'done' AND", ())
+        (self[key].folder / FAILURE).unlink(missing_ok=True)
+        self._update(
+            key, "state='running', error=NULL, owner=? WHERE state<>'done' AND", (_whoami(),)
+        )
 
     def progress(self, points: Mapping[str, tuple[int, float | None]]) -> None:
         """Note how far runs are: key -> (steps, share solved)."""
+        if not points:
+            return
         with self._transaction() as connection:
             connection.executemany(
                 "UPDATE runs SET steps=?, solved=? WHERE key=? AND state='running'",
@@ -165,7 +195,11 @@ class Store:
             )
 
     def fail(self, key: str, error: str) -> None:
-        """Note that a run has failed."""
+        """Note that a run has failed, in its folder too, from which an index may be rebuilt."""
+        folder = self[key].folder
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            if (folder / "config.json").exists():
+                (folder / FAILURE).write_text(json.dumps({"error": error}), encoding="utf-8")
         self._update(key, "state='failed', error=? WHERE state<>'done' AND", (error,))
 
     def rest(self, key: str) -> None:
@@ -190,30 +224,38 @@ class Store:
 
     def rebuild(self) -> int:
         """Make the index anew from the run folders; return how many runs there are."""
-        self.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-        found = 0
+        try:
+            self._open()
+        except ValueError:  # a file that is no index any more
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        rows, ends, failures = [], {}, []
         for path in sorted(self.folder.glob("runs/*/*/config.json")):
+            folder = path.parent
             try:
-                config, _ = RunConfig.read(path.parent)
+                config, _ = RunConfig.read(folder)
             except ValueError:
                 continue  # a damaged folder is run again
             if config.cell is None:
                 continue
-            with self._transaction() as connection:
-                connection.execute(
-                    "INSERT INTO runs (key, folder, label, env, env_parameters, teacher, preset, "
-                    "parameters, student, student_parameters, seed, budget, state) "
-                    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,'waiting') ON CONFLICT DO NOTHING",
-                    _new_row(config.cell, str(path.parent.relative_to(self.folder)), config),
-                )
-                if (path.parent / "summary.json").exists():
-                    with contextlib.suppress(ValueError):
-                        _write_results(connection, config.cell, *_read_results(path.parent))
-            found += 1
-        self._open()
-        return found
+            place = folder.relative_to(self.folder).as_posix()
+            rows.append(_new_row(config.cell, place, config))
+            if (folder / "summary.json").exists():
+                with contextlib.suppress(ValueError):
+                    ends[config.cell] = _read_results(folder)
+            elif (folder / FAILURE).exists():
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                    told = json.loads((folder / FAILURE).read_text(encoding="utf-8"))["error"]
+                    failures.append((str(told), config.cell))
+        # In place and in one go: other studies that have the index open lose nothing.
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM runs WHERE state<>'running'")
+            connection.execute("DELETE FROM evaluations WHERE key NOT IN (SELECT key FROM runs)")
+            connection.executemany(_INSERT, rows)
+            connection.executemany("UPDATE runs SET state='failed', error=? WHERE key=?", failures)
+            for key, (values, curve) in ends.items():
+                _write_results(connection, key, values, curve)
+        return len(rows)
 
     # Reading -------------------------------------------------------------------------------------
 
@@ -227,11 +269,8 @@ class Store:
         """Return rows by key: all, or those of these keys that are there."""
         if keys is None:
             return {run.key: run for run in self._rows("", ())}
-        wanted = list(keys)
         found: dict[str, StoredRun] = {}
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
-            marks = ",".join("?" * len(part))
+        for marks, part in _parts(keys):
             found.update((run.key, run) for run in self._rows(f"WHERE key IN ({marks})", part))
         return found
 
@@ -242,27 +281,58 @@ class Store:
 
     def curves(self, keys: Iterable[str]) -> dict[str, list[tuple[int, float, float]]]:
         """Return each finished run's evaluations: key -> [(step, share solved, mean return)]."""
-        found: dict[str, list[tuple[int, float, float]]] = {}
-        for key in keys:
-            found[key] = self._open().execute(
-                'SELECT step, solved, "return" FROM evaluations WHERE key=? ORDER BY step', (key,)
-            ).fetchall()  # fmt: skip
+        found: dict[str, list[tuple[int, float, float]]] = {key: [] for key in keys}
+        for marks, part in _parts(found):
+            rows = self._open().execute(
+                'SELECT key, step, solved, "return" FROM evaluations '
+                f"WHERE key IN ({marks}) ORDER BY key, step",
+                part,
+            )
+            for key, *point in rows:
+                found[key].append(tuple(point))
         return found
 
     def _rows(self, where: str, values: Iterable[Any]) -> list[StoredRun]:
         rows = self._open().execute(
-            'SELECT key, folder, label, env, teacher, student, seed, budget, state, steps, solved, '
-            f'area, "return", seconds, ledger, error, tries FROM runs {where}',
+            "SELECT key, folder, label, env, teacher, preset, parameters, student, seed, budget, "
+            'state, steps, solved, area, "return", seconds, error, ledger, owner '
+            f"FROM runs {where}",
             tuple(values),
-        )  # fmt: skip
+        )
         return [
             StoredRun(
-                key, self.folder / folder, label, env, teacher, student, seed, budget, state, steps,
-                solved, area, mean, seconds, json.loads(ledger) if ledger else {}, error, tries,
+                key, self.folder / folder, label, env, teacher, preset, parameters, student, seed,
+                budget, "waiting" if state == "running" and _gone(owner) else state, *rest,
             )
-            for (key, folder, label, env, teacher, student, seed, budget, state, steps, solved,
-                 area, mean, seconds, ledger, error, tries) in rows
+            for (key, folder, label, env, teacher, preset, parameters, student, seed, budget, state,
+                 *rest, owner) in rows
         ]  # fmt: skip
+
+
+def _parts(keys: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (question marks, keys) in parts that one statement can take."""
+    wanted = list(keys)
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        yield ",".join("?" * len(part)), part
+
+
+def _whoami() -> str:
+    return f"{os.getpid()}@{socket.gethostname()}"
+
+
+def _gone(owner: str | None) -> bool:
+    """Tell whether the process that runs something is known to have ended."""
+    number, _, host = (owner or "").partition("@")
+    if os.name != "posix" or host != socket.gethostname():
+        return owner is None
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _folder_name(cell: Cell) -> str:
@@ -274,9 +344,15 @@ def _new_row(key: str, folder: str, config: RunConfig) -> tuple[Any, ...]:
     return (
         key, folder, config.label or config.teacher, config.env,
         json.dumps(config.env_parameters, sort_keys=True), config.teacher, config.preset,
-        json.dumps(config.teacher_parameters, sort_keys=True, default=list), config.student,
+        json.dumps(_own(config), sort_keys=True, default=list), config.student,
         json.dumps(config.student_parameters, sort_keys=True), config.seed, config.steps,
     )  # fmt: skip
+
+
+def _own(config: RunConfig) -> dict[str, Any]:
+    """Return the teacher's parameters without the files that a run has been given a copy of."""
+    copied = teachers[config.teacher].files if config.teacher in teachers else frozenset()
+    return {k: v for k, v in config.teacher_parameters.items() if k not in copied}
 
 
 def _write_results(
@@ -287,7 +363,7 @@ def _write_results(
 ) -> None:
     names = ", ".join(f'"{name}"=?' for name in _SETTLED)
     connection.execute(
-        f"UPDATE runs SET state='done', {names} WHERE key=?",
+        f"UPDATE runs SET state='done', owner=NULL, {names} WHERE key=?",
         (*(values[name] for name in _SETTLED), key),
     )
     connection.execute("DELETE FROM evaluations WHERE key=?", (key,))
@@ -302,12 +378,16 @@ def _read_results(folder: Path) -> tuple[dict[str, Any], list[tuple[int, str, fl
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         sums: dict[tuple[int, str], list[float]] = {}
         with (folder / "evaluations.csv").open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                entry = sums.setdefault((int(row["step"]), row["test_set"]), [0.0, 0.0, 0.0])
+            rows = csv.reader(file)
+            names = next(rows)
+            at = [names.index(name) for name in ("step", "test_set", "success", "return")]
+            for row in rows:
+                step, test_set, success, result = [row[i] for i in at]
+                entry = sums.setdefault((int(step), test_set), [0.0, 0.0, 0.0])
                 entry[0] += 1
-                entry[1] += float(row["success"])
-                entry[2] += float(row["return"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+                entry[1] += float(success)
+                entry[2] += float(result)
+    except (OSError, KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
         raise ValueError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
     curve = [(step, name, s / n, r / n) for (step, name), (n, s, r) in sorted(sums.items())]
     if not curve:

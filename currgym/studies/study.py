@@ -83,14 +83,14 @@ class Study:
         arms: Sequence[Arm],
         seeds: Sequence[int],
         plan: Plan | None = None,
+        reference: bool = False,
     ) -> Study:
         """Return the study of one environment and student in a folder of its own."""
         folder = Path(folder)
-        short = base.env.removeprefix("currgym/").replace("/", "-").replace(":", "-")
         return cls(
             StudySpec(
-                folder.name, [Panel(f"{short}-{base.student}", base)], list(arms), list(seeds),
-                plan, folder, folder / "study.toml",
+                folder.name, [Panel.of(base)], list(arms), list(seeds), plan, folder,
+                folder / "study.toml", reference,
             )
         )  # fmt: skip
 
@@ -111,16 +111,21 @@ class Study:
     def create(self) -> None:
         """Write the study file into a folder of its own.
 
+        One that is there already may gain arms and seeds.
+
         Raises:
             FileExistsError: If the folder holds another study, or anything else.
         """
         path = self.spec.path
         assert path is not None
         if path.exists():
-            if StudySpec.read(path).to_document() != self.spec.to_document():
+            if self.spec.extends(StudySpec.read(path)):
+                self.spec.write()
+            else:
                 raise FileExistsError(
                     f"{path.parent} holds another study: choose another --out, or change its "
-                    f"{path.name} and go on with 'currgym study run {path}'"
+                    f"{path.name} and go on with 'currgym study run {path}'. (Arms and seeds may "
+                    "be added; nothing else may change.)"
                 )
             return
         if path.parent.exists() and any(path.parent.iterdir()):
@@ -155,7 +160,7 @@ class Study:
         try:
             while todo := self._missing():
                 teller.busy = 0
-                worker.run([self._job(cell) for cell in todo], teller)
+                worker.run(self._jobs(todo), teller)
                 if teller.busy:  # another study is at them
                     time.sleep(ASK_AGAIN)
         finally:
@@ -168,11 +173,14 @@ class Study:
     def _missing(self) -> list[Cell]:
         """Return what can be begun now and has neither ended nor failed in this call."""
         runs = self.store.runs(self._by_key)
+        shipped = self._shipped()
         found = []
         for cell in self.cells:
             if runs[cell.key].state == "done" or cell.key in self._given_up:
                 continue
-            if cell.source is not None and not self._source_done(cell, runs):
+            if cell.key in shipped:
+                continue
+            if cell.source is not None and runs[cell.source].state != "done":
                 continue
             if (runs[cell.key].folder / "summary.json").exists():  # killed before it was noted
                 self.store.finish(cell.key)
@@ -182,25 +190,44 @@ class Study:
 
     _given_up: frozenset[str] = frozenset()
 
-    def _source_done(self, cell: Cell, runs: dict[str, StoredRun]) -> bool:
-        assert cell.source is not None
-        return runs[cell.source].state == "done"
+    def _jobs(self, cells: Sequence[Cell]) -> list[Job]:
+        runs = self.store.runs(self._by_key)
+        jobs = []
+        for cell in cells:
+            config = cell.config
+            inputs: tuple[Path, ...] = ()
+            if cell.source is not None:
+                log = runs[cell.source].folder / "episodes.csv"
+                config = replace(
+                    config, teacher_parameters={**config.teacher_parameters, "log": str(log)}
+                )
+                inputs = (log,)
+            jobs.append(Job(cell.key, config, runs[cell.key].folder, inputs, cell.code))
+        return jobs
 
-    def _job(self, cell: Cell) -> Job:
-        config = cell.config
-        inputs: tuple[Path, ...] = ()
-        if cell.source is not None:
-            log = self.store[cell.source].folder / "episodes.csv"
-            config = replace(
-                config, teacher_parameters={**config.teacher_parameters, "log": str(log)}
-            )
-            inputs = (log,)
-        return Job(cell.key, config, self.store[cell.key].folder, inputs, cell.code)
+    def _shipped(self) -> dict[str, StoredRun]:
+        """Return the reference results that stand in for runs of this study, by key."""
+        if not self.spec.reference:
+            return {}
+        from currgym.studies.reference import shipped_runs
+
+        replayed = {cell.source for cell in self.cells}
+        return shipped_runs(
+            [cell for cell in self.cells if cell.key not in replayed], self.folder / "reference"
+        )
+
+    def results(self) -> dict[str, StoredRun]:
+        """Return where every run stands, by key; reference results where there is no own run."""
+        self.store.add(self.cells)
+        runs = self.store.runs(self._by_key)
+        for key, run in self._shipped().items():
+            if runs[key].state != "done":
+                runs[key] = run
+        return runs
 
     def status(self) -> StudyProgress:
         """Return where every run stands."""
-        self.store.add(self.cells)
-        return StudyProgress(self.store.runs(self._by_key), self.cells)
+        return StudyProgress(self.results(), self.cells)
 
     # What the report reads -----------------------------------------------------------------------
 
@@ -225,10 +252,10 @@ class Study:
     def to_json(self, panel: Panel) -> dict[str, Any]:
         """Return the form of ``study.json``."""
         up = "" if len(self.spec.panels) == 1 else "../../"
-        runs = self.store.runs(self._by_key)
+        runs = self.results()
         places: dict[str, list[str]] = {arm.label: [] for arm in self.spec.arms}
         for cell in self.cells:
-            if cell.panel == panel.label and cell.key in runs:
+            if cell.panel == panel.label:
                 place = runs[cell.key].folder.relative_to(self.folder)
                 places[cell.arm].append(up + place.as_posix())
         return {
@@ -255,6 +282,11 @@ class Study:
                 for arm in self.spec.arms
             ],
             "runs": places,
+            "shipped": {
+                cell.arm: origin
+                for cell in self.cells
+                if cell.panel == panel.label and (origin := runs[cell.key].origin) is not None
+            },
             "base": asdict(panel.base),
         }
 
@@ -275,7 +307,7 @@ class _Teller:
         self.busy = 0
         self.errors: dict[str, str] = {}
         self._points: dict[str, tuple[int, float | None]] = {}
-        self._last = 0.0
+        self._due = 0.0
 
     def __call__(self, event: Event) -> None:
         store = self.study.store
@@ -292,11 +324,10 @@ class _Teller:
         elif event.kind == "failed":
             self._give_up(event.key, event.error or "failed")
         elif event.kind == "busy":
-            self.busy += 1
-            store.rest(event.key)
+            self.busy += 1  # its state is the other study's to tell
         elif event.kind == "interrupted":
             store.rest(event.key)
-        if time.monotonic() - self._last > 1.0:
+        if time.monotonic() > self._due:
             self.flush()
 
     def _give_up(self, key: str, error: str) -> None:
@@ -306,10 +337,12 @@ class _Teller:
 
     def flush(self) -> None:
         """Write what has gathered, and show it."""
-        self._last = time.monotonic()
+        begun = time.monotonic()
         self.study.store.progress(self._points)
         self._points.clear()
         self.progress(self.study.status())
+        # A look at thousands of rows takes its time: a twentieth of all at most.
+        self._due = time.monotonic() + max(1.0, 19 * (time.monotonic() - begun))
 
     def failed(self) -> list[str]:
         """Return a line for each run that failed, and for those that waited for it in vain."""
