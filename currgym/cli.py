@@ -94,6 +94,8 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Environment seeds each is tried with."),
         click.option("--evaluate-every", type=click.IntRange(1), default=None, metavar="N",
                      help="Steps between evaluations.  [default: a twentieth of the budget]"),
+        click.option("--keep-policies", type=click.IntRange(0), default=5, show_default=True,
+                     help="Policies kept over a run, from which 'currgym film' shows progress."),
         click.option("--checkpoint-every", type=click.FloatRange(0), default=60.0,
                      show_default=True, metavar="SECONDS", help="Between checkpoints."),
         click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
@@ -323,6 +325,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     from currgym.runs.settings import (
         parse_value,
         split_settings,
+        typed_env_parameters,
         typed_student_parameters,
         typed_teacher_parameters,
     )
@@ -348,11 +351,16 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     parts = split_settings(options["settings"])
     if parts["run"]:
         raise ValueError("--set run.NAME is not a setting: use the command's own options")
-    env_parameters = {key: parse_value(text) for key, text in parts["env"].items()}
+    if is_named_elsewhere(env):
+        env = family_name(env)  # which checks its arguments itself
+        env_parameters = {key: parse_value(text) for key, text in parts["env"].items()}
+    else:
+        env = environment_id(env)
+        env_parameters = typed_env_parameters(env, parts["env"])
     if options["observe_task"]:
         env_parameters["observe_task"] = True
     return RunConfig(
-        env=family_name(env) if is_named_elsewhere(env) else environment_id(env),
+        env=env,
         teacher=teacher,
         student=name,
         steps=options["steps"],
@@ -368,6 +376,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         test_seeds=options["test_seeds"],
         checkpoint_every=options["checkpoint_every"],
         threads=options["threads"],
+        keep_policies=options["keep_policies"],
         modules=list(options["modules"]),
         log=list(options["log"]),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from currgym.cli import main
+from currgym.runs.settings import typed_env_parameters
 
 
 def call(*arguments: str) -> int:
@@ -72,6 +73,10 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
             "teacher.fit_period must be int, got 'often'",
         ),
         (["train", "CartPole-v0", "--set", "student.n_step=9"], "did you mean 'n_steps'"),
+        (["train", "CartPole-v0", "--set", "env.forc=9"], "did you mean 'force'"),
+        (["train", "CartPole-v0", "--set", "env.force=strong"], "number or [low, high]"),
+        (["train", "CartPole-v0", "--set", "env.force=-3"], "range of force must lie in"),
+        (["train", "CartPole-v0", "--set", "env.observe_task=9"], "must be bool, got '9'"),
         (["train", "CartPole-v0", "--set", "techer.x=9"], "did you mean 'teacher'"),
         (["train", "CartPole-v0", "--set", "x"], "write NAME=VALUE"),
         (["train", "CartPole-v0", "--student", "mlp"], "takes a2c"),
@@ -97,6 +102,18 @@ def test_wrong_usage(
     shown = " ".join(capsys.readouterr().err.split())
     assert says in shown
     assert "Traceback" not in shown
+
+
+def test_set_reaches_task_parameters() -> None:
+    """The README's --set env.force=5, and a range."""
+    env = "currgym/CartPole-v0"
+    assert typed_env_parameters(env, {"force": "5"}) == {"tasks": {"force": 5}}
+    both = {"force": "[2, 20]", "tasks": '{"gravity": 9.8}', "observe_task": "true"}
+    assert typed_env_parameters(env, both) == {
+        "tasks": {"gravity": 9.8, "force": [2, 20]},
+        "observe_task": True,
+    }
+    assert typed_env_parameters("currgym/StumpTracks-v0", {"body": "short"}) == {"body": "short"}
 
 
 def test_a_folder_that_holds_a_run(

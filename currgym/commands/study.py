@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,8 +21,11 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         _STRICT,
         click.option("--engine", default="pool", show_default=True, metavar="NAME",
                      help="Where runs are executed: inline, pool or ray."),
+        click.option("--address", default=None, metavar="HOST:PORT",
+                     help="Of the Ray cluster.  [default: RAY_ADDRESS, else one that runs here, "
+                     "else a new one]"),
         click.option("--jobs", type=click.IntRange(1), default=None, metavar="N",
-                     help="Runs at once.  [default: one a core]"),
+                     help="Runs at once.  [default: one a core, of the cluster's with ray]"),
         _FILE,
     ):  # fmt: skip
         command = option(command)
@@ -49,16 +53,16 @@ def freeze(file: Path, strict: bool) -> None:
 
 @study.command()
 @_run_options
-def run(file: Path, engine: str, jobs: int | None, strict: bool) -> None:
+def run(file: Path, **options: Any) -> None:
     """Run what the store lacks, several runs at a time."""
-    _go(file, engine, jobs, strict)
+    _go(file, **options)
 
 
 @study.command()
 @_run_options
-def resume(file: Path, engine: str, jobs: int | None, strict: bool) -> None:
+def resume(file: Path, **options: Any) -> None:
     """Go on with an interrupted study (the same as run: what is there stays)."""
-    _go(file, engine, jobs, strict)
+    _go(file, **options)
 
 
 @study.command()
@@ -132,15 +136,13 @@ def export(file: Path, strict: bool, out: Path | None) -> None:
         click.echo(str(path))
 
 
-def _go(file: Path, engine: str, jobs: int | None, strict: bool) -> None:
-    import os
-
+def _go(file: Path, engine: str, address: str | None, jobs: int | None, strict: bool) -> None:
     from currgym.studies import Study
     from currgym.studies.live import StudyBar
 
     opened = Study.open(file, strict)
     with StudyBar(opened) as bar:
-        failed = opened.run(jobs or os.cpu_count() or 1, bar, engine)
+        failed = opened.run(jobs, bar, engine, address)
     if failed:
         raise click.ClickException("some runs failed:\n  " + "\n  ".join(failed))
     click.echo(f"done; see: currgym study report {file}")

@@ -18,15 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from currgym.statistics import (
-    Interval,
-    Verdict,
-    judge,
-    paired_difference,
-    t_band,
-    t_interval,
-    welch_difference,
-)
+from currgym.statistics import FEWEST_SEEDS, Interval, Plan, Verdict, judge, t_band
+from currgym.statistics.choice import Kind
+from currgym.studies.conclusions import ArmValues, Conclusions, conclude_panel
+from currgym.studies.endpoints import ENDPOINTS, RunCurve, tail_of
 from currgym.tasks import TaskSpace, space_from_config
 
 __all__ = [
@@ -105,6 +100,7 @@ class Metric:
         name: ``"mastered"`` or ``"return"``.
         label: For an axis.
         unit: After a number: ``" %"`` or nothing.
+        endpoint: The endpoint that it is at the end of training.
         low: Smallest possible value, shown units.
         high: Largest possible value.
     """
@@ -112,8 +108,14 @@ class Metric:
     name: str
     label: str
     unit: str
+    endpoint: str
     low: float = -np.inf
     high: float = np.inf
+
+    @property
+    def factor(self) -> float:
+        """Shown units in one of the endpoint's: shares are shown in per cent."""
+        return 100.0 if ENDPOINTS[self.endpoint].percent else 1.0
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,10 @@ class Run:
 
     def final_successes(self) -> tuple[IntArray, FloatArray]:
         """Return rows of the test set and each one's share solved at the last evaluation."""
+        return self._by_task(self.evaluations.successes)
+
+    def _by_task(self, values: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Return rows of the test set and each one's mean at the last evaluation."""
         e = self.evaluations
         if len(e.steps) == 0:
             return np.empty(0, dtype=np.int64), np.empty(0)
@@ -272,7 +278,26 @@ class Run:
         index, group, counts = np.unique(
             e.task_index[last], return_inverse=True, return_counts=True
         )
-        return index, np.bincount(group, weights=e.successes[last]) / counts
+        return index, np.bincount(group, weights=values[last]) / counts
+
+    def endpoint(self, name: str, threshold: float | None = None) -> float | None:
+        """Return the run's value of an endpoint; None where it has none.
+
+        Args:
+            name: A key of :data:`~currgym.studies.endpoints.ENDPOINTS`.
+            threshold: Of the plan.
+        """
+        steps, solved = self.curve("mastered")
+        curve = RunCurve(steps, solved / 100.0, self.curve("return")[1], self.budget)
+        return ENDPOINTS[name].value(curve, threshold)
+
+    def tail(self, endpoint: str) -> float | None:
+        """Return the mean over the worst tenth of the test tasks at the end (CVaR).
+
+        Of shares solved, or of returns where they are the endpoint; None where it is not known.
+        """
+        e = self.evaluations
+        return tail_of(self._by_task(e.returns if endpoint == "return" else e.successes)[1])
 
 
 @dataclass(frozen=True)
@@ -303,6 +328,21 @@ class Arm:
     def finished(self) -> tuple[Run, ...]:
         """Runs that came to their end; only these count in tables."""
         return tuple(run for run in self.runs if run.finished)
+
+    def measured(self, endpoint: str, threshold: float | None = None) -> ArmValues:
+        """Return what its finished runs measured, for conclusions."""
+        values = {run.seed: run.endpoint(endpoint, threshold) for run in self.finished}
+        tails = {run.seed: run.tail(endpoint) for run in self.finished}
+        of = self.parameters.get("of")
+        return ArmValues(
+            self.label,
+            {seed: value for seed, value in values.items() if value is not None},
+            {seed: value for seed, value in tails.items() if value is not None},
+            self.privileges,
+            self.reference,
+            self.teacher,
+            None if of is None else str(of),
+        )
 
     @property
     def shown(self) -> tuple[Run, ...]:
@@ -345,7 +385,7 @@ class Study:
 
     Attributes:
         folder: Where it was read.
-        kind: ``"rl"`` or ``"supervised"``.
+        kind: ``"rl"``, ``"supervised"`` or ``"simulated"``.
         env: Environment id or data family.
         student: Registered name.
         steps: Budget of each run.
@@ -356,10 +396,12 @@ class Study:
         films: To embed.
         command: How it was started, where that was kept.
         single: Whether it is one run and not a comparison.
+        plan: What was to be concluded, or None.
+        frozen: Whether that was frozen before the runs.
     """
 
     folder: Path
-    kind: str
+    kind: Kind
     env: str
     student: str
     steps: int
@@ -370,6 +412,8 @@ class Study:
     films: tuple[Film, ...] = ()
     command: str | None = None
     single: bool = False
+    plan: Plan | None = None
+    frozen: bool = False
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -413,10 +457,13 @@ class Study:
             "mastered",
             "test examples mastered (%)" if supervised else "test tasks mastered (%)",
             " %",
+            "solved",
             0.0,
             100.0,
         )
-        returned = Metric("return", "minus test loss" if supervised else "mean test return", "")
+        returned = Metric(
+            "return", "minus test loss" if supervised else "mean test return", "", "return"
+        )
         successes = [run.evaluations.successes for run in self.runs]
         known = any(len(s) for s in successes) and all(np.isfinite(s).all() for s in successes)
         return (mastered, returned) if known else (returned,)
@@ -426,40 +473,48 @@ class Study:
         """The primary measure."""
         return self.metrics[0]
 
+    def conclusions(self, endpoint: str | None = None) -> Conclusions:
+        """Return what the comparison shows, on the plan's endpoint or another.
+
+        Args:
+            endpoint: A key of :data:`~currgym.studies.endpoints.ENDPOINTS`; the plan's where None,
+                or the primary measure at the end where there is no plan.
+        """
+        if endpoint is None:
+            endpoint = self.metric.endpoint if self.plan is None else self.plan.endpoint
+        if endpoint not in self._concluded:
+            threshold = None if self.plan is None else self.plan.threshold
+            self._concluded[endpoint] = conclude_panel(
+                [arm.measured(endpoint, threshold) for arm in self.arms],
+                endpoint,
+                self.kind,
+                self.seeds,
+                self.baseline,
+                self.plan,
+                self.frozen,
+            )
+        return self._concluded[endpoint]
+
+    @cached_property
+    def _concluded(self) -> dict[str, Conclusions]:
+        return {}
+
     def end(self, arm: Arm, metric: Metric) -> Interval | None:
         """Return an arm's mean at the end with its interval, or None if no run is finished."""
-        values = list(arm.final(metric.name).values())
-        if not values:
-            return None
-        return t_interval(values).clipped(metric.low, metric.high)
+        mean = self.conclusions(metric.endpoint)[arm.label].mean
+        return None if mean is None else mean.scaled(metric.factor)
 
     def difference(self, arm: Arm, metric: Metric) -> Interval | None:
-        """Return an arm's difference from the baseline at the end, or None where there is none.
-
-        Supervised arms are paired by seed (same data, same initial network); in reinforcement
-        learning seeds share little, and Welch's interval is used.
-        """
-        base = self.baseline_arm
-        if base is None or arm is base:
-            return None
-        ours, theirs = arm.final(metric.name), base.final(metric.name)
-        if not ours or not theirs:
-            return None
-        if self.kind == "supervised":
-            both = [seed for seed in ours if seed in theirs]
-            if not both:
-                return None
-            interval = paired_difference([ours[s] for s in both], [theirs[s] for s in both])
-        else:
-            interval = welch_difference(list(ours.values()), list(theirs.values()))
-        width = metric.high - metric.low
-        return interval.clipped(-width, width)
+        """Return an arm's difference from the baseline at the end, or None where there is none."""
+        gap = self.conclusions(metric.endpoint)[arm.label].difference
+        return None if gap is None else gap.scaled(metric.factor)
 
     def verdict(self, arm: Arm | None = None) -> Verdict:
         """Return what may be said of an arm against the baseline, or of the whole comparison."""
-        base = self.baseline_arm
-        compared = [a for a in (arm, base) if a is not None] if arm else list(self.arms)
-        return judge(self.kind, min((len(a.finished) for a in compared), default=0))
+        if not self.arms:
+            return judge(self.kind, 0)
+        concluded = self.conclusions()
+        return concluded.verdict if arm is None else concluded[arm.label].verdict
 
 
 def load(folder: str | Path) -> Study:
@@ -497,13 +552,27 @@ def _load_study(folder: Path, beside: bool) -> Study:
             supervised=_load(folder / second, beside=False) if second and beside else None,
             films=(*_named_films(folder, plan.get("film") or []), *_found_films(folder)),
             command=plan.get("command"),
+            plan=_plan(plan.get("plan")),
+            frozen=bool((plan.get("plan") or {}).get("frozen")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     if not study.runs:
         raise ValueError(f"{folder} has no run yet: nothing to report")
-    kind = str(plan.get("kind") or study.example.config.get("kind") or "rl")
-    return replace(study, kind=kind)
+    return replace(study, kind=_kind(path, plan.get("kind") or study.example.config.get("kind")))
+
+
+def _kind(path: Path, written: Any) -> Kind:
+    if written not in (None, *FEWEST_SEEDS):
+        raise ValueError(f"{path} is damaged: kind must be one of {sorted(FEWEST_SEEDS)}")
+    return written or "rl"
+
+
+def _plan(written: Mapping[str, Any] | None) -> Plan | None:
+    if written is None:
+        return None
+    fields = {name: value for name, value in written.items() if name != "frozen"}
+    return Plan(**{**fields, "contrasts": tuple(fields["contrasts"])})
 
 
 def _load_single(folder: Path) -> Study:
@@ -521,7 +590,7 @@ def _load_single(folder: Path) -> Study:
     )
     return Study(
         folder=folder,
-        kind=str(run.config.get("kind") or "rl"),
+        kind=_kind(folder / "config.json", run.config.get("kind")),
         env=str((run.config.get("env") or {}).get("id", "")),
         student=str((run.config.get("student") or {}).get("name", "")),
         steps=run.budget,

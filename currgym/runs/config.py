@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
-import math
 import os
 import platform
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import currgym
+from currgym.documents import check_types, checked, read_json, reading
 from currgym.registry import nearest
 from currgym.runs.tracking import TRACKERS
 
 __all__ = [
-    "RunConfig", "default_student", "environment_id", "environment_spec", "family_name", "is_data",
+    "RunConfig", "cpu", "default_student", "environment_id", "environment_spec", "family_name",
+    "is_data",
     "is_named_elsewhere", "is_toy", "package_versions",
 ]  # fmt: skip
 
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
 FORMAT = 1
-_IRRELEVANT = ("label", "checkpoint_every", "cell", "log", "modules")
+# The upper ends only keep a damaged file from asking for all of the machine.
+_RANGES = {
+    "steps": (1, 2**53), "num_envs": (1, 2**16), "threads": (1, 4096), "test_seeds": (1, 10_000),
+    "evaluate_every": (1, 2**53), "test_tasks": (1, 2**20), "seed": (0, 2**63 - 1),
+}  # fmt: skip
 _PACKAGES = (
     "numpy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "scikit-learn", "scipy",
     "box2d",
@@ -80,22 +84,17 @@ def environment_id(env: str) -> str:
     raise ValueError(nearest(env.removeprefix("currgym/"), ours, "environment"))
 
 
+_BESIDE_THE_RESULT = (
+    "label", "cell", "checkpoint_every", "keep_policies", "milestones", "step_timeout", "log",
+    "modules",
+)  # fmt: skip
+
+
 def default_student(env: str) -> str:
     """Return who learns where nobody is named; a toy is its own student."""
     if is_toy(env):
         return family_name(env).removeprefix("toy/")
     return "mlp" if is_data(env) else "ppo"
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,), "str | None": (str, type(None)), "int": (int,), "int | None": (int, type(None)),
-    "float": (int, float), "dict[str, Any]": (dict,), "list[str]": (list,),
-}  # fmt: skip
-_WORDS = {
-    "str": "a text", "str | None": "a text", "int": "a whole number",
-    "int | None": "a whole number", "float": "a number", "dict[str, Any]": "a table",
-    "list[str]": "a list of texts",
-}  # fmt: skip
 
 
 @dataclass
@@ -119,9 +118,13 @@ class RunConfig:
         test_seeds: Environment seeds a task.
         checkpoint_every: Seconds between checkpoints.
         threads: torch and OpenMP threads.
+        keep_policies: Policies kept for films, evenly over the budget, the untrained one and the
+            last included; 0 keeps none.
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
+        milestones: Steps at or after which a checkpoint is taken at once and kept, to fork from.
+        step_timeout: Seconds after which one step or reset of an environment counts as hanging.
         log: Trackers beside TensorBoard: ``"wandb"``, ``"mlflow"``.
     """
 
@@ -141,47 +144,48 @@ class RunConfig:
     test_seeds: int = 3
     checkpoint_every: float = 60.0
     threads: int = 1
+    keep_policies: int = 5
     label: str | None = None
     modules: list[str] = field(default_factory=list)
     cell: str | None = None
+    milestones: list[int] = field(default_factory=list)
+    step_timeout: float = 300.0
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._check_types()
-        for name, low in (("steps", 1), ("num_envs", 1), ("threads", 1), ("test_seeds", 1)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
-        for name in ("evaluate_every", "test_tasks"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
+        check_types(type(self), vars(self))
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                what = f"at least {low}" if value < low else f"at most {high:,}"
+                raise ValueError(f"{name} must be {what}, got {value:,}")
+        if not self.checkpoint_every >= 0:
+            raise ValueError(f"checkpoint_every must not be negative, got {self.checkpoint_every}")
+        if not self.step_timeout > 0:
+            raise ValueError(f"step_timeout must be above 0, got {self.step_timeout}")
         for name in self.log:
             _ = TRACKERS[name]
 
-    def _check_types(self) -> None:
-        """Refuse values of another type, by name: configurations come from files too."""
-        for entry in fields(self):
-            value, allowed = getattr(self, entry.name), _TYPES[str(entry.type)]
-            fits = isinstance(value, allowed) and not (
-                isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value))
-            )
-            if fits and isinstance(value, list):
-                fits = all(isinstance(item, str) for item in value)
-            if not fits:
-                raise ValueError(f"{entry.name} must be {_WORDS[str(entry.type)]}, got {value!r}")
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """What it names beyond currgym, code that opening the run would import."""
+        module = self.env.rpartition(":")[0]
+        # Gymnasium's wrappers of old gym import whatever their arguments name.
+        old = [self.env] if self.env.startswith("GymV") else []
+        named = [*self.modules, module, *old]
+        return tuple(dict.fromkeys(name for name in named if name and name != "currgym"))
+
+    def question(self) -> dict[str, Any]:
+        """Return all that decides its result: not how it is called, when saved, when given up."""
+        asked = asdict(self)
+        for name in _BESIDE_THE_RESULT:
+            del asked[name]
+        return {**asked, "evaluate_every": self.interval}
 
     def load_modules(self) -> None:
         """Import the modules that register what the run needs."""
         for module in self.modules:
             importlib.import_module(module)
-
-    def question(self) -> dict[str, Any]:
-        """Return what decides the result; how it is called, saved and shown is left out."""
-        asked = asdict(self)
-        for name in _IRRELEVANT:
-            del asked[name]
-        return {**asked, "evaluate_every": self.interval}
 
     @property
     def kind(self) -> str:
@@ -213,7 +217,7 @@ class RunConfig:
             "threads": self.threads,
             "request": asdict(self),
             "versions": package_versions(),
-            "cpu": _cpu(),
+            "cpu": cpu(),
         }  # fmt: skip
 
     @classmethod
@@ -224,15 +228,15 @@ class RunConfig:
             ValueError: If the file is missing, damaged, or of a later format.
         """
         path = folder / "config.json"
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if document["format"] > FORMAT:
-                raise ValueError(f"{path} has format {document['format']}: update currgym")
-            return cls(**document["request"]), document
-        except FileNotFoundError:
-            raise ValueError(f"{folder} is not a run: it has no config.json") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+        if not path.is_file():
+            raise ValueError(f"{folder} is not a run: it has no config.json")
+        document = read_json(path)
+        with reading(path):
+            later = document["format"] > FORMAT
+            config = None if later else checked(cls, document["request"])
+        if config is None:
+            raise ValueError(f"{path} has format {document['format']}: update currgym")
+        return config, document
 
 
 def package_versions() -> dict[str, str]:
@@ -252,7 +256,8 @@ def _package_versions() -> dict[str, str]:
 
 
 @functools.cache
-def _cpu() -> str:
+def cpu() -> str:
+    """Return what this machine computes with."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -94,8 +94,21 @@ class TestSet:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TestSet:
-        """Read back :meth:`to_json`."""
-        return cls(document["name"], np.array(document["tasks"]), np.array(document["seeds"]))
+        """Read back :meth:`to_json`.
+
+        Raises:
+            ValueError: If tasks and seeds are not arrays of numbers of the same length.
+        """
+        tasks, seeds = np.array(document["tasks"]), np.array(document["seeds"])
+        for name, array, kinds, dims in (
+            ("tasks", tasks, "iuf", (1, 2)),
+            ("seeds", seeds, "iu", (2,)),
+        ):
+            if array.dtype.kind not in kinds or array.ndim not in dims or array.size == 0:
+                raise ValueError(f"{name} of the test set are {array.dtype} of shape {array.shape}")
+        if len(tasks) != len(seeds) or seeds.min() < 0 or not np.isfinite(tasks).all():
+            raise ValueError("tasks and seeds of the test set do not fit")
+        return cls(str(document["name"]), tasks, seeds)
 
 
 class Evaluator:

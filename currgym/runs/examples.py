@@ -15,7 +15,7 @@ from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
 from currgym.students import students
-from currgym.supervised import Family, make_family
+from currgym.supervised import Family, HeldOut, make_family
 from currgym.teaching import Teacher
 
 __all__ = ["SupervisedSession", "make_run_teacher", "make_session"]
@@ -41,7 +41,8 @@ class SupervisedSession:
 
     Args:
         config: What to build.
-        test_set: As an earlier session of this run chose it; None chooses.
+        test_set: As an earlier session of this run chose it, or tasks and seeds of your own (their
+            examples are generated as training's are); None chooses.
     """
 
     exact = True
@@ -63,12 +64,24 @@ class SupervisedSession:
                 f"{config.student!r} cannot give"
             )
         name = test_set.name if test_set is not None else config.test_set or "test"
+        if test_set is not None and name not in self.family.test_sets:
+            self.family.test_sets = {**self.family.test_sets, name: self._held_out(test_set)}
         if name not in self.family.test_sets:
             raise ValueError(nearest(name, self.family.test_sets, f"test set of {config.env}"))
         held_out = self.family.test_sets[name]
         self.test_set = TestSet(name, held_out.tasks, np.asarray(held_out.seeds)[:, None])
         self.family.charge(self.curriculum.ledger, self.teacher)
         self._tracks: Tracks | None = None
+
+    def _held_out(self, test_set: TestSet) -> HeldOut:
+        tasks = test_set.tasks
+        # A row a task, however they were written down.
+        seeds = test_set.seeds.reshape(len(tasks), -1)
+        index = np.repeat(np.arange(len(tasks)), seeds.shape[1])
+        return HeldOut(
+            test_set.name, tasks, index, seeds.ravel(),
+            lambda: self.family.batch(tasks[index], seeds.ravel()),
+        )  # fmt: skip
 
     @property
     def steps(self) -> int:
@@ -130,6 +143,16 @@ class SupervisedSession:
         """Return the network."""
         return self.student.model
 
+    def policy_state(self) -> None:
+        """Nothing can be filmed."""
+
+    def load_policy_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing was kept."""
+
+    def measured(self) -> dict[str, float] | None:
+        """Return what the optimiser did since the last call, or None if nothing was measured."""
+        return self.student.meter.read()
+
     def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (state tree, no pieces)."""
         state = {
@@ -156,6 +179,10 @@ class SupervisedSession:
         self.student.load_state_dict(state["student"])
         before = state["curriculum"]["ledger"]
         self.curriculum.ledger.charge(**{name: int(count) for name, count in before.items()})
+
+    def reseed(self, seed: int) -> None:
+        """Draw the student's dropout from this seed from now on."""
+        self.student.reseed(seed_for(seed, "student"))
 
     def close(self) -> None:
         """Nothing to free."""

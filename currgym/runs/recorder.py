@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from currgym.curriculum import Tickets
 from currgym.outcomes import Outcomes
+from currgym.runs.cells import CellCounter
 from currgym.runs.logs import Logs
 from currgym.tasks import TaskSpace
 
@@ -33,11 +34,13 @@ class RunRecorder:
 
     Args:
         logs: Where rows go: ``episodes.csv``, ``probes.csv``, ``calls.csv``.
+        cells: Counts where the steps went.
         extras: Columns and scores beyond the fixed ones that the teacher works on.
     """
 
-    def __init__(self, logs: Logs, extras: tuple[str, ...] = ()) -> None:
+    def __init__(self, logs: Logs, cells: CellCounter, extras: tuple[str, ...] = ()) -> None:
         self.logs = logs
+        self.cells = cells
         self.extras = extras
         self.episodes = 0
         self.probes = 0
@@ -58,14 +61,31 @@ class RunRecorder:
                 self.probes += 1
             else:
                 self.episodes += 1
+        if not probe:
+            self.cells.add(
+                step, outcomes.tasks, outcomes.lengths, _returns(outcomes), outcomes.successes
+            )
+
+    def end(self) -> None:
+        """Write the counts of the last period: the run is over."""
+        self.cells.fold()
+        self.cells.end()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counters."""
-        return {"episodes": self.episodes, "probes": self.probes}
+        return {
+            "episodes": self.episodes, "probes": self.probes, "cells": self.cells.state_dict(),
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on counting from a saved state."""
         self.episodes, self.probes = int(state["episodes"]), int(state["probes"])
+        self.cells.load_state_dict(state["cells"])
+
+
+def _returns(outcomes: Outcomes) -> NDArray[np.float64]:
+    """Return the returns, or minus the losses where there are none."""
+    return outcomes.returns if outcomes.returns is not None else -outcomes.scores["loss"]
 
 
 def _rows(
@@ -74,9 +94,7 @@ def _rows(
     """Return the text of each outcome from ``id`` on; floats read back the same."""
     n = len(outcomes)
     empty = [""] * n
-    returns = outcomes.returns
-    if returns is None:
-        returns = -outcomes.scores["loss"]
+    returns = _returns(outcomes)
 
     def texts(column: NDArray[Any] | None) -> list[str]:
         if column is None:

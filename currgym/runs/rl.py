@@ -161,6 +161,18 @@ class RLSession:
         """Return the student's deterministic behaviour."""
         return self.student.policy()
 
+    def policy_state(self) -> dict[str, Any] | None:
+        """Return what the policy needs."""
+        return self.student.policy_state()
+
+    def load_policy_state(self, state: Mapping[str, Any]) -> None:
+        """Let the student act as it did when :meth:`policy_state` was taken."""
+        self.student.load_policy_state(state)
+
+    def measured(self) -> dict[str, float] | None:
+        """Return what the optimiser did since the last call, or None if nothing was measured."""
+        return self.student.meter.read()
+
     def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (state tree, replay pieces); valid at a safe point."""
         used: dict[str, Any] = {}
@@ -190,6 +202,10 @@ class RLSession:
         if student.replay is not None:
             pieces.restore(student.replay, self.steps // self.config.num_envs, names)
         student.begin_episodes()
+
+    def reseed(self, seed: int) -> None:
+        """Draw exploration and minibatches from this seed from now on."""
+        self.student.reseed(seed_for(seed, "student"))
 
     def describe(self) -> dict[str, Any]:
         """Return what ``config.json`` says beyond the request."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from currgym.documents import read_json, reading, write_whole
+from currgym.runs.cells import CellCounter
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
 from currgym.runs.config import RunConfig
 from currgym.runs.evaluation import TestSet
 from currgym.runs.logs import Logs
 from currgym.runs.owner import whoami
+from currgym.runs.policies import KeptPolicies
 from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
@@ -33,6 +36,7 @@ __all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
 
 Progress = Callable[["Run"], None]
 SNAPSHOTS = 60
+OPTIMIZER_ROWS = 100
 PREVIEW = 200
 FEWEST = 20
 SHOWN_EVERY = 2.0
@@ -55,6 +59,8 @@ class Run:
         folder: Where everything is.
         config: What was asked for.
         notes: What a person should know (a fallback to an older checkpoint, inexact resume).
+        stopping: Set it to have a checkpoint written, and the run ended, at the next safe point.
+        saved_step: Step of the newest checkpoint, or None.
     """
 
     def __init__(self, folder: Path, config: RunConfig, document: Mapping[str, Any]) -> None:
@@ -64,12 +70,18 @@ class Run:
         self.notes: list[str] = []
         self.session: Session | None = None
         self.stopping = False
+        self.saved_step: int | None = None
         self._fresh = False
-        self._checkpoints = Checkpoints(folder)
+        self._checkpoints = Checkpoints(folder, config.milestones)
         self._pieces = ReplayPieces(folder)
+        self._policies = KeptPolicies(folder)
         self._next_evaluation = 0
         self._next_snapshot = 0
+        self._next_policy = 0
+        self._next_measure = 0
         self._last_mean: float | None = None
+        self._complete = False
+        """Whether all is done but the summary."""
 
     # Making one ----------------------------------------------------------------------------------
 
@@ -86,7 +98,9 @@ class Run:
             FileExistsError: If the folder holds something.
         """
         folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
+        # What a wait for the folder's lock, and a kill before the run has begun, leave behind.
+        left = {".lock", ".config.json.draft"}
+        if folder.exists() and any(path.name not in left for path in folder.iterdir()):
             if not force:
                 what = "another run" if (folder / "config.json").exists() else "other files"
                 raise FileExistsError(
@@ -102,24 +116,31 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: str | Path, trust: bool = False) -> Run:
+    def open(cls, folder: str | Path, trust: bool | Collection[str] = False) -> Run:
         """Open an existing run.
 
         Args:
             folder: The run folder.
-            trust: Allow importing the modules that its configuration names.
+            trust: Allow importing the modules that its configuration names: all, or these. True
+                also allows symbolic links in the folder.
 
         Raises:
             ValueError: If it is not a run, or needs ``trust``.
         """
         folder = Path(folder)
         config, document = RunConfig.read(folder)
-        module = config.env.rpartition(":")[0]
-        foreign = [m for m in [*config.modules, module] if m and m != "currgym"]
-        if foreign and not trust:
-            raise ValueError(
-                f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
-            )
+        if trust is not True:
+            links = [path.name for path in folder.iterdir() if path.is_symlink()]
+            if links:
+                raise ValueError(
+                    f"{folder} has symbolic links ({', '.join(sorted(links))}), which may lead "
+                    "anywhere: if you trust its author, pass --trust"
+                )
+            foreign = [name for name in config.foreign if name not in (trust or ())]
+            if foreign:
+                raise ValueError(
+                    f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
+                )
         config.load_modules()
         return cls(folder, config, document)
 
@@ -133,9 +154,7 @@ class Run:
             self.folder.rmdir()
 
     def _write_config(self) -> None:
-        draft = self.folder / ".config.json.draft"
-        draft.write_text(json.dumps(self.document, indent=1), encoding="utf-8")
-        draft.replace(self.folder / "config.json")
+        write_whole(self.folder / "config.json", json.dumps(self.document, indent=1))
 
     # Training ------------------------------------------------------------------------------------
 
@@ -169,8 +188,7 @@ class Run:
             OSError: If the disk is full; earlier checkpoints are untouched.
         """
         if self.finished:
-            summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
-            return summary
+            return read_json(self.folder / "summary.json")
         with self._alone():
             return self._train(progress)
 
@@ -210,10 +228,12 @@ class Run:
                 else:
                     self._mark_time()
                 self._saved = self._shown = time.monotonic()
-                session.train(lambda: self._safe_point(progress))
-                self._evaluate_if_due(final=True)
-                self._snapshot_if_due(final=True)
-                self._checkpoint()
+                if not self._complete:
+                    session.train(lambda: self._safe_point(progress))
+                    self._recorder.end()
+                    self._note_if_due(final=True)
+                    self._complete = True
+                    self._checkpoint()
                 progress(self)
             return self._finish(session)
         finally:
@@ -223,8 +243,7 @@ class Run:
 
     def _build(self) -> Session:
         os.environ.setdefault("OMP_NUM_THREADS", str(self.config.threads))
-        known = self.document.get("test_set")
-        session = open_session(self.config, TestSet.from_json(known) if known else None)
+        session = open_session(self.config, self._known_test_set())
         self.session = session
         if "task_space" not in self.document:
             self.document.update(session.describe())
@@ -248,6 +267,9 @@ class Run:
     def _open_logs(self, session: Session) -> Logs:
         extras = tuple(sorted(session.log_columns))
         header = episode_header(session.space, extras)
+        # Test examples are none of the examples that make up the space.
+        tests = None if self.config.kind == "supervised" else session.test_set.tasks
+        cells = CellCounter(session.space, self.config.steps, tests, self._write_period)
         logs = Logs(
             self.folder,
             {
@@ -256,22 +278,27 @@ class Run:
                 "calls.csv": "call,count",
                 "evaluations.csv": "step,test_set,task_index,seed,return,length,success",
                 "snapshots.jsonl": None,
+                "periods.jsonl": cells.header(),
+                "optimizer.csv": "step,updates,gradient_norm,update_norm,effective_step",
                 "timing.csv": "step,seconds",
             },
         )
         self._logs = logs
-        self._recorder = RunRecorder(logs, extras)
+        self._recorder = RunRecorder(logs, cells, extras)
         session.curriculum.recorder = self._recorder
         return logs
+
+    def _write_period(self, line: str) -> None:
+        self._logs.write("periods.jsonl", line)
 
     def _start_over(self) -> None:
         """Drop what a run killed before its first checkpoint has left."""
         for name in ("episodes.csv", "probes.csv", "calls.csv", "evaluations.csv"):
             (self.folder / name).unlink(missing_ok=True)
-        for name in ("snapshots.jsonl", "timing.csv"):
+        for name in ("snapshots.jsonl", "periods.jsonl", "optimizer.csv", "timing.csv"):
             (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        shutil.rmtree(self.folder / "replay", ignore_errors=True)
+        for name in ("checkpoints", "replay", "policies"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _newest(self) -> Checkpoint | None:
         checkpoint, problems = self._checkpoints.newest()
@@ -282,6 +309,7 @@ class Run:
     def _go_back(self, checkpoint: Checkpoint) -> None:
         Logs.cut(self.folder, checkpoint.logs)
         self._checkpoints.drop_after(checkpoint.step)
+        self._policies.drop_after(checkpoint.step)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         assert self.session is not None
@@ -289,14 +317,21 @@ class Run:
         recorder = self.session.curriculum.recorder
         # Restoring replays episodes; nothing of that is news.
         self.session.curriculum.recorder = None
-        self.session.restore(state["session"], self._pieces, checkpoint.pieces)
+        with reading(checkpoint.folder, "does not fit this run"):
+            self.session.restore(state["session"], self._pieces, checkpoint.pieces)
+            if self.steps != checkpoint.step:
+                raise ValueError(f"its student has taken {self.steps:,} steps")
+            own = state["run"]
+            self._recorder.load_state_dict(own["recorder"])
+            self._next_evaluation = int(own["next_evaluation"])
+            self._next_snapshot = int(own["next_snapshot"])
+            self._next_policy = int(own["next_policy"])
+            self._next_measure = int(own["next_measure"])
+            self._last_mean = None if own["last_mean"] is None else float(own["last_mean"])
+            self._complete = bool(own.get("complete", False))
+            self._spent = float(own["seconds"])
         self.session.curriculum.recorder = recorder
-        own = state["run"]
-        self._recorder.load_state_dict(own["recorder"])
-        self._next_evaluation = int(own["next_evaluation"])
-        self._next_snapshot = int(own["next_snapshot"])
-        self._last_mean = own["last_mean"]
-        self._spent = float(own["seconds"])
+        self.saved_step = checkpoint.step
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -318,15 +353,16 @@ class Run:
                 signal.signal(name, handler)
 
     def _safe_point(self, progress: Progress) -> None:
-        self._evaluate_if_due()
-        self._snapshot_if_due()
+        self._note_if_due()
         if self.stopping:
             self._checkpoint()
             progress(self)
             raise Interrupted(
                 f"stopped at step {self.steps:,}; go on with: currgym resume {self.folder}"
             )
-        if time.monotonic() - self._saved >= self.config.checkpoint_every:
+        late = time.monotonic() - self._saved >= self.config.checkpoint_every
+        saved = -1 if self.saved_step is None else self.saved_step
+        if late or any(saved < m <= self.steps for m in self.config.milestones):
             self._checkpoint()
         if time.monotonic() - self._shown >= SHOWN_EVERY:  # for who looks on
             self._logs.show()
@@ -335,7 +371,13 @@ class Run:
 
     # What happens at safe points -----------------------------------------------------------------
 
-    def _evaluate_if_due(self, final: bool = False) -> None:
+    def _note_if_due(self, final: bool = False) -> None:
+        self._measure_if_due(final)
+        self._evaluate_if_due(final)
+        self._snapshot_if_due(final)
+        self._keep_policy_if_due(final)
+
+    def _evaluate_if_due(self, final: bool) -> None:
         assert self.session is not None
         if self.steps < self._next_evaluation and not final:
             return
@@ -353,7 +395,7 @@ class Run:
         self._mark_time()
         self._logs.show()
 
-    def _snapshot_if_due(self, final: bool = False) -> None:
+    def _snapshot_if_due(self, final: bool) -> None:
         assert self.session is not None
         if self.steps < self._next_snapshot and not final:
             return
@@ -370,6 +412,32 @@ class Run:
         self._logs.write("snapshots.jsonl", json.dumps(line, default=_plain))
         self._next_snapshot = (self.steps // every + 1) * every
 
+    def _measure_if_due(self, final: bool) -> None:
+        assert self.session is not None
+        if self.steps < self._next_measure and not final:
+            return
+        found = self.session.measured()
+        if found is None:
+            return
+        texts = ",".join(repr(value) for value in found.values())
+        self._logs.write("optimizer.csv", f"{self.steps},{self.session.ledger.updates},{texts}")
+        for name, value in found.items():
+            self.session.note(f"optimizer/{name}", value)
+        every = max(1, self.config.steps // OPTIMIZER_ROWS)
+        self._next_measure = (self.steps // every + 1) * every
+
+    def _keep_policy_if_due(self, final: bool) -> None:
+        assert self.session is not None
+        wanted = self.config.keep_policies
+        if wanted == 0 or (self.steps < self._next_policy and not final):
+            return
+        state = self.session.policy_state()
+        if state is not None:
+            self._policies.keep(self.steps, state)
+        # The last of them is kept at the end, wherever that is.
+        every = max(1, self.config.steps // max(1, wanted - 1))
+        self._next_policy = (self.steps // every + 1) * every
+
     def _mark_time(self) -> None:
         self._logs.write("timing.csv", f"{self.steps},{self._seconds():.3f}")
 
@@ -384,12 +452,15 @@ class Run:
             "recorder": self._recorder.state_dict(),
             "next_evaluation": self._next_evaluation,
             "next_snapshot": self._next_snapshot,
+            "next_policy": self._next_policy,
+            "next_measure": self._next_measure,
             "last_mean": self._last_mean,
+            "complete": self._complete,
             "seconds": self._seconds(),
         }
         self._checkpoints.save(self.steps, {"session": state, "run": own}, lengths, pieces)
         self._checkpoints.prune()
-        self._saved = time.monotonic()
+        self._saved, self.saved_step = time.monotonic(), self.steps
 
     def _finish(self, session: Session) -> dict[str, Any]:
         seconds = self._seconds()
@@ -401,12 +472,15 @@ class Run:
             "fps": session.steps / max(seconds, 1e-9),
             "solved": self._last_mean,
         }
-        draft = self.folder / ".summary.json.draft"
-        draft.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        draft.replace(self.folder / "summary.json")
+        write_whole(self.folder / "summary.json", json.dumps(summary, indent=1))
         return summary
 
     # After the fact ------------------------------------------------------------------------------
+
+    @property
+    def milestones(self) -> list[int]:
+        """Steps of the checkpoints that are kept for the configuration's milestones, ascending."""
+        return self._checkpoints.steps_kept()
 
     def load_session(self, step: int | None = None) -> Session:
         """Return a session that can act as the student did at a checkpoint (newest by default).
@@ -417,10 +491,17 @@ class Run:
         checkpoint = self._checkpoints.at(step) if step is not None else self._newest()
         if checkpoint is None:
             raise ValueError(f"{self.folder} has no checkpoint yet")
-        known = self.document.get("test_set")
-        session = open_session(self.config, TestSet.from_json(known) if known else None)
-        session.restore_policy(checkpoint.state()["session"])
+        session = open_session(self.config, self._known_test_set())
+        state = checkpoint.state()
+        with reading(checkpoint.folder, "does not fit this run"):
+            session.restore_policy(state["session"])
         return session
+
+    def _known_test_set(self) -> TestSet | None:
+        """Return the test set that the configuration says, if a session has chosen it already."""
+        with reading(self.folder / "config.json"):
+            known = self.document.get("test_set")
+            return TestSet.from_json(known) if known else None
 
     def fork(
         self,
@@ -430,10 +511,14 @@ class Run:
         teacher_parameters: Mapping[str, Any] | None = None,
         preset: str | None = None,
         steps: int | None = None,
+        seed: int | None = None,
+        evaluate_every: int | None = None,
     ) -> Run:
         """Return a new run that goes on from a checkpoint of this one under another teacher.
 
-        The student is taken over as it was; episodes begin anew, and so does the teacher.
+        The student is taken over as it was, its optimiser included; episodes begin anew, and so
+        does the teacher. This run's evaluations hold up to the checkpoint; the new one's begin at
+        the next multiple of its interval, and at its end.
 
         Args:
             step: A checkpoint's.
@@ -442,6 +527,9 @@ class Run:
             teacher_parameters: Its parameters.
             preset: Its preset.
             steps: Budget in all; by default this run's.
+            seed: Of all that is random from here on (tasks, episodes, exploration, minibatches); by
+                default everything goes on as this run would have drawn it.
+            evaluate_every: Steps between evaluations; by default this run's.
         """
         source = self._checkpoints.at(step)
         config = replace(
@@ -450,6 +538,9 @@ class Run:
             teacher_parameters=dict(teacher_parameters or {}),
             preset=preset,
             steps=steps or self.config.steps,
+            seed=self.config.seed if seed is None else seed,
+            evaluate_every=evaluate_every or self.config.evaluate_every,
+            milestones=[],
             label=None,
         )
         run = Run.create(config, folder)
@@ -460,7 +551,14 @@ class Run:
         run._begun, run._spent = time.monotonic(), 0.0
         logs = run._open_logs(session)
         try:
-            session.adopt(source.state()["session"], self._pieces, source.pieces)
+            state = source.state()
+            with reading(source.folder, "does not fit this run"):
+                session.adopt(state["session"], self._pieces, source.pieces)
+            if seed is not None:
+                session.reseed(seed)
+            run.document["forked_from"]["ledger"] = asdict(session.ledger)
+            run._write_config()
+            run._next_evaluation = (step // config.interval + 1) * config.interval
             run._mark_time()
             run._checkpoint()
         finally:

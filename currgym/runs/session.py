@@ -73,8 +73,20 @@ class Session(Protocol):
     ) -> None:
         """Take over another run's student and begin new episodes under this run's teacher."""
 
+    def reseed(self, seed: int) -> None:
+        """Draw all that is random in the student from this seed from now on."""
+
     def policy(self) -> Any:
         """Return what the student does at present."""
+
+    def policy_state(self) -> dict[str, Any] | None:
+        """Return what :meth:`policy` needs, or None where nothing can be filmed."""
+
+    def load_policy_state(self, state: Mapping[str, Any]) -> None:
+        """Let the student act as it did when :meth:`policy_state` was taken."""
+
+    def measured(self) -> dict[str, float] | None:
+        """Return what the optimiser did since the last call, or None if nothing was measured."""
 
     def close(self) -> None:
         """Free everything."""

@@ -9,7 +9,9 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from currgym.documents import fits
 from currgym.registry import check_arguments, nearest
+from currgym.runs.config import environment_spec
 from currgym.students import students
 from currgym.teaching import teacher_parameters, teachers
 
@@ -18,6 +20,7 @@ __all__ = [
     "split_assignments",
     "split_settings",
     "student_parameters",
+    "typed_env_parameters",
     "typed_student_parameters",
     "typed_teacher_parameters",
 ]
@@ -80,7 +83,7 @@ def typed(name: str, text: str, parameter: inspect.Parameter | None) -> Any:
     if parameter is None:
         return value
     allowed = _plain_types(parameter.annotation)
-    if not allowed or any(_fits(value, kind) for kind in allowed):
+    if not allowed or any(fits(value, kind) for kind in allowed):
         return float(value) if allowed and _only_float(allowed, value) else value
     if str in allowed:
         return text
@@ -106,14 +109,6 @@ def _plain_types(annotation: Any) -> tuple[type, ...]:
     )
     plain = (bool, int, float, str, type(None))
     return tuple(options) if all(option in plain for option in options) else ()
-
-
-def _fits(value: Any, kind: type) -> bool:
-    if kind is bool or isinstance(value, bool):
-        return kind is bool and isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, (int, float))
-    return isinstance(value, kind)
 
 
 def typed_teacher_parameters(name: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -154,3 +149,58 @@ def typed_student_parameters(name: str, given: Mapping[str, str]) -> dict[str, A
     except TypeError as error:
         raise ValueError(str(error)) from None
     return {key: typed(f"student.{key}", text, known[key]) for key, text in given.items()}
+
+
+def typed_env_parameters(env: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Return an environment's keyword arguments from texts.
+
+    A task parameter's name stands for its entry in ``tasks``: a number fixes it, ``[low, high]``
+    opens it.
+
+    Args:
+        env: A registered id.
+        given: Names and texts.
+
+    Raises:
+        ValueError: For an unknown name (the nearest are named) or a value of another type.
+    """
+    if not given:
+        return {}
+    from gymnasium.envs.registration import load_env_creator
+
+    spec = environment_spec(env)
+    entry = spec.entry_point
+    creator: Any = load_env_creator(entry) if isinstance(entry, str) else entry
+    known = _signature(creator) if creator is not None else {}
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):  # it alone knows what it takes
+        return {key: parse_value(text) for key, text in given.items()}
+    kinds = {p.name: p.kind for p in getattr(creator, "parameters", ())}
+    found: dict[str, Any] = {}
+    tasks: dict[str, Any] = {}
+    for key, text in given.items():
+        if key in known:
+            found[key] = typed(f"env.{key}", text, known[key])
+        elif key in kinds:
+            tasks[key] = _task_range(key, text, kinds[key])
+        else:
+            raise ValueError(nearest(key, [*known, *kinds], f"parameter of {env}"))
+    if tasks:
+        found["tasks"] = {**(found.get("tasks") or {}), **tasks}
+    return found
+
+
+def _signature(creator: Any) -> dict[str, inspect.Parameter]:
+    try:
+        found = inspect.signature(creator, eval_str=True).parameters
+    except NameError:  # a type imported for checkers only: its name will do
+        found = inspect.signature(creator).parameters
+    return dict(found)
+
+
+def _task_range(name: str, text: str, kind: Any) -> Any:
+    """Return a task parameter's value or range from its text."""
+    value = parse_value(text)
+    ends = value if isinstance(value, list) and len(value) == 2 else [value]
+    if all(fits(end, float) for end in ends) or (isinstance(kind, tuple) and value in kind):
+        return value
+    raise ValueError(f"env.{name} must be a number or [low, high], got {text!r}")

@@ -134,6 +134,15 @@ class SimulatedSession:
         """Return the student."""
         return self.student
 
+    def policy_state(self) -> None:
+        """Nothing can be filmed."""
+
+    def load_policy_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing was kept."""
+
+    def measured(self) -> None:
+        """There is no optimiser."""
+
     def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (state tree, no pieces)."""
         return {
@@ -159,6 +168,10 @@ class SimulatedSession:
         self.student.load_state_dict(state["student"])
         before = state["curriculum"]["ledger"]
         self.ledger.charge(**{name: int(count) for name, count in before.items()})
+
+    def reseed(self, seed: int) -> None:
+        """Draw the student's noise from this seed from now on."""
+        self.student.reseed(seed_for(seed, "student"))
 
     def close(self) -> None:
         """Nothing to free."""

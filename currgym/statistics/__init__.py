@@ -13,14 +13,21 @@ from currgym.statistics.bounded import (
 from currgym.statistics.choice import (
     PAIR_ABOVE,
     difference,
+    difference_if_offered,
     mean_interval,
     pairs_seeds,
     seed_correlation,
 )
-from currgym.statistics.contrasts import BestArm, Contrast, best_against_runner_up, contrasts
+from currgym.statistics.contrasts import (
+    BestArm,
+    Contrast,
+    best_against_runner_up,
+    contrasts,
+    contrasts_of,
+)
 from currgym.statistics.curves import Times, area_under_curve, forgetting, time_to_threshold
 from currgym.statistics.decomposition import Decomposition, decompose
-from currgym.statistics.domains import FEWEST_VALUES, SHAPES, Shape, offered
+from currgym.statistics.domains import FEWEST_VALUES, SHAPES, NotOffered, Shape, offered
 from currgym.statistics.equivalence import Equivalence, equivalence
 from currgym.statistics.intervals import (
     Interval,
@@ -30,6 +37,7 @@ from currgym.statistics.intervals import (
     t_interval,
     welch_difference,
 )
+from currgym.statistics.plans import Plan
 from currgym.statistics.power import power_of_t, seeds_from_pilot, seeds_needed, upper_sd
 from currgym.statistics.profiles import Profile, performance_profile
 from currgym.statistics.robust import (
@@ -37,6 +45,11 @@ from currgym.statistics.robust import (
     interquartile_mean,
     optimality_gap,
     probability_of_improvement,
+)
+from currgym.statistics.shares import (
+    share_difference,
+    share_interval,
+    share_paired_difference,
 )
 from currgym.statistics.skewed import bootstrap_t_interval, skewed_difference
 from currgym.statistics.survival import (
@@ -47,7 +60,7 @@ from currgym.statistics.survival import (
 )
 from currgym.statistics.verdicts import (
     FEWEST_SEEDS,
-    Plan,
+    TUNING_SEEDS_FROM,
     Verdict,
     conclude,
     fewest_seeds,
@@ -60,11 +73,13 @@ __all__ = [
     "FEWEST_VALUES",
     "PAIR_ABOVE",
     "SHAPES",
+    "TUNING_SEEDS_FROM",
     "BestArm",
     "Contrast",
     "Decomposition",
     "Equivalence",
     "Interval",
+    "NotOffered",
     "Plan",
     "Profile",
     "Shape",
@@ -80,9 +95,11 @@ __all__ = [
     "compare_times",
     "conclude",
     "contrasts",
+    "contrasts_of",
     "cvar",
     "decompose",
     "difference",
+    "difference_if_offered",
     "equivalence",
     "fewest_seeds",
     "forgetting",
@@ -103,6 +120,9 @@ __all__ = [
     "seed_correlation",
     "seeds_from_pilot",
     "seeds_needed",
+    "share_difference",
+    "share_interval",
+    "share_paired_difference",
     "skewed_difference",
     "t_band",
     "t_interval",

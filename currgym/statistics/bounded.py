@@ -45,7 +45,7 @@ def bounded_interval(
     Raises:
         ValueError: If there are fewer than 2 values, or one is not in the range.
     """
-    x = _within("values", values, low, high)
+    x = within_bounds("values", values, low, high)
     check_level(level)
     check_offered("bounded_interval", "bounded", len(x))
     ends = gaffke_limits(((x - low) / (high - low))[None], rng, draws)(level)
@@ -83,7 +83,7 @@ def bounded_difference(
     Raises:
         ValueError: If a sample has fewer than 8 values, or one is not in the range.
     """
-    x, y = _within("a", a, low, high), _within("b", b, low, high)
+    x, y = within_bounds("a", a, low, high), within_bounds("b", b, low, high)
     check_level(level)
     check_offered("bounded_difference", "bounded", min(len(x), len(y)))
     width = high - low
@@ -124,7 +124,7 @@ def bounded_paired_difference(
         ValueError: If the samples differ in length, have fewer than 5 values, or one is not in the
             range.
     """
-    x, y = _within("a", a, low, high), _within("b", b, low, high)
+    x, y = within_bounds("a", a, low, high), within_bounds("b", b, low, high)
     if len(x) != len(y):
         raise ValueError(f"pairs need equal numbers of values, got {len(x)} and {len(y)}")
     check_level(level)
@@ -171,7 +171,8 @@ def gaffke_limits(
     return limits
 
 
-def _within(name: str, values: ArrayLike, low: float, high: float) -> FloatArray:
+def within_bounds(name: str, values: ArrayLike, low: float, high: float) -> FloatArray:
+    """Return the values as a vector, or refuse those outside [low, high] by their name."""
     x = as_sample(name, values)
     if not low < high:
         raise ValueError(f"low must be below high, got {low} and {high}")

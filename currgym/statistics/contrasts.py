@@ -6,18 +6,19 @@ pair that differs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from currgym.statistics.choice import difference
+from currgym.statistics.choice import difference, difference_if_offered
 from currgym.statistics.domains import Shape
-from currgym.statistics.intervals import Interval, as_sample, welch_difference
+from currgym.statistics.intervals import Interval, as_sample
 from currgym.statistics.verdicts import holm
 
-__all__ = ["BestArm", "Contrast", "best_against_runner_up", "contrasts"]
+__all__ = ["BestArm", "Contrast", "best_against_runner_up", "contrasts", "contrasts_of"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,6 @@ def contrasts(
 ) -> dict[str, Contrast]:
     """Compare every other arm with the baseline.
 
-    p-values are corrected by Holm (1979, Scandinavian Journal of Statistics 6), and the
-    simultaneous intervals are of level 1 - (1 - level) / contrasts. They can include 0 where Holm's
-    p rejects, never the other way round: Holm's method has no intervals of its own.
-
     Args:
         values_by_arm: Label to ``(n,)`` values, one a seed; in the same order of seeds where
             paired.
@@ -60,11 +57,11 @@ def contrasts(
         rng: Draws resamples and weights where the shape needs them.
         shape: See :data:`~currgym.statistics.SHAPES`.
         paired: As :func:`~currgym.statistics.pairs_seeds` says.
-        bounds: Smallest and largest possible value, for ``"bounded"``.
+        bounds: Smallest and largest possible value, for ``"bounded"`` and ``"share"``.
         level: Nominal coverage, in (0, 1).
 
     Returns:
-        The contrasts by label, in the order given.
+        The contrasts by label, in the order given, as :func:`contrasts_of` makes them.
 
     Raises:
         ValueError: If the baseline is not an arm or is the only one, an arm has fewer than 2
@@ -73,24 +70,58 @@ def contrasts(
     if baseline not in values_by_arm:
         raise ValueError(f"baseline must be one of {sorted(values_by_arm)}, got {baseline!r}")
     others = [arm for arm in values_by_arm if arm != baseline]
-    if not others:
+    pairs = {arm: (values_by_arm[arm], values_by_arm[baseline]) for arm in others}
+    return contrasts_of(pairs, rng, shape, paired, bounds, level)
+
+
+def contrasts_of(
+    pairs: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    rng: np.random.Generator,
+    shape: Shape = "normal",
+    paired: bool = False,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    level: float = 0.95,
+) -> dict[str, Contrast]:
+    """Compare arms with the baseline's values at the same seeds, corrected for their number.
+
+    p-values are corrected by Holm (1979, Scandinavian Journal of Statistics 6), and the
+    simultaneous intervals are of level 1 - (1 - level) / contrasts. They can include 0 where Holm's
+    p rejects, never the other way round: Holm's method has no intervals of its own. A contrast for
+    which no interval is offered keeps its estimate, and counts as one (with p = 1): what was
+    planned is corrected for.
+
+    Args:
+        pairs: Label to (values of the arm, values of the baseline), 2 or more each.
+        rng: Draws resamples and weights where the shape needs them.
+        shape: See :data:`~currgym.statistics.SHAPES`.
+        paired: As :func:`~currgym.statistics.pairs_seeds` says.
+        bounds: Smallest and largest possible value, for ``"bounded"`` and ``"share"``.
+        level: Nominal coverage, in (0, 1).
+
+    Returns:
+        The contrasts by label, in the order given.
+
+    Raises:
+        ValueError: If there is none, or an arm has fewer than 2 values.
+    """
+    if not pairs:
         raise ValueError("there is no arm to compare with the baseline")
-    for arm in values_by_arm:
-        _at_least_two(arm, values_by_arm[arm])
-    narrow = 1.0 - (1.0 - level) / len(others)
+    for arm, both in pairs.items():
+        for name, values in zip((arm, "the baseline"), both, strict=True):
+            _at_least_two(name, values)
+    narrow = 1.0 - (1.0 - level) / len(pairs)
     singles, joint = {}, {}
-    for arm in others:
+    for arm, both in pairs.items():
         # Both intervals from the same draws, so that the wider one is wider.
         child = rng.spawn(1)[0]
         state = child.bit_generator.state
-        pair = values_by_arm[arm], values_by_arm[baseline]
-        singles[arm] = difference(*pair, child, shape, paired, bounds, level)
+        singles[arm] = difference_if_offered(*both, child, shape, paired, bounds, level)
         child.bit_generator.state = state
-        joint[arm] = difference(*pair, child, shape, paired, bounds, narrow)
-    adjusted = holm([singles[arm].p for arm in others])
+        joint[arm] = difference_if_offered(*both, child, shape, paired, bounds, narrow)
+    adjusted = holm([1.0 if math.isnan(single.p) else single.p for single in singles.values()])
     return {
         arm: Contrast(arm, singles[arm], joint[arm], float(p))
-        for arm, p in zip(others, adjusted, strict=True)
+        for arm, p in zip(pairs, adjusted, strict=True)
     }
 
 
@@ -112,7 +143,14 @@ class BestArm:
     p: float
 
 
-def best_against_runner_up(values_by_arm: Mapping[str, ArrayLike], level: float = 0.95) -> BestArm:
+def best_against_runner_up(
+    values_by_arm: Mapping[str, ArrayLike],
+    level: float = 0.95,
+    rng: np.random.Generator | None = None,
+    shape: Shape = "normal",
+    paired: bool = False,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> BestArm:
     """Compare the arm with the highest mean to the next one, corrected for having selected them.
 
     Test winner against runner-up two-sided as if they had been named beforehand: if any other arm
@@ -120,30 +158,39 @@ def best_against_runner_up(values_by_arm: Mapping[str, ArrayLike], level: float 
     there are (Hung and Fithian 2019, "Rank verification for exponential families", Annals of
     Statistics 47, https://arxiv.org/abs/1610.03944; Gutmann and Maymin 1987 for normal means). A
     one-sided test would err twice as often with two arms. As the arms may differ in spread and
-    number, Welch's test is made against every rival and the largest p counts, the smallest lower
-    bound likewise.
+    number, the test is made against every rival and the largest p counts, the smallest lower bound
+    likewise. Their theorem is for independent arms; that pairs err no more is shown by simulation.
 
     Args:
-        values_by_arm: Label to ``(n,)`` values of independent arms, one a seed, higher is better;
-            2 arms at least, 2 values each.
+        values_by_arm: Label to ``(n,)`` values, one a seed, higher is better; 2 arms at least, 2
+            values each; in the same order of seeds where paired.
         level: Nominal coverage, in (0, 1).
+        rng: Draws resamples and weights where the shape needs them.
+        shape: See :data:`~currgym.statistics.SHAPES`.
+        paired: As :func:`~currgym.statistics.pairs_seeds` says.
+        bounds: Smallest and largest possible value, for ``"bounded"`` and ``"share"``.
 
     Raises:
         ValueError: If there are fewer than 2 arms, or an arm has fewer than 2 values.
+        NotOffered: If the shape is not offered at this n.
     """
     if len(values_by_arm) < 2:
         raise ValueError("the best of one arm has no runner-up")
     samples = {arm: _at_least_two(arm, values) for arm, values in values_by_arm.items()}
     ranked = sorted(samples, key=lambda arm: -float(samples[arm].mean()))
     best, runner_up = ranked[:2]
-    rivals = [welch_difference(samples[best], samples[arm], level) for arm in ranked[1:]]
+    rng = np.random.default_rng(0) if rng is None else rng
+    rivals = [
+        difference(samples[best], samples[arm], rng, shape, paired, bounds, level)
+        for arm in ranked[1:]
+    ]
     p = max(rival.p for rival in rivals)
     shown = replace(
         rivals[0],
         low=min(rival.low for rival in rivals),
         high=float("inf"),
         p=p,
-        method="Welch, best against runner-up",
+        method=f"{rivals[0].method}, best against runner-up",
     )
     return BestArm(best, runner_up, shown, p)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from currgym.statistics.choice import difference
+from currgym.statistics.choice import difference_if_offered
 from currgym.statistics.domains import Shape
 from currgym.statistics.intervals import Interval, as_sample
 
@@ -60,12 +60,14 @@ def decompose(
         rng: Draws resamples and weights where the shape needs them.
         shape: See :data:`~currgym.statistics.SHAPES`.
         paired: Whether arms are compared seed by seed; all four in the same order of seeds.
-        bounds: Smallest and largest possible value, for ``"bounded"``.
+        bounds: Smallest and largest possible value, for ``"bounded"`` and ``"share"``.
         level: Nominal coverage, in (0, 1).
 
+    Returns:
+        The parts, with bare estimates where no interval is offered.
+
     Raises:
-        ValueError: If an arm is empty or not finite, arms that are paired differ in length, or the
-            shape is not offered at this n.
+        ValueError: If an arm is empty or not finite, or arms that are paired differ in length.
     """
     arms = [
         as_sample(name, values)
@@ -76,6 +78,6 @@ def decompose(
     ]  # fmt: skip
 
     def gain(better: int, worse: int) -> Interval:
-        return difference(arms[better], arms[worse], rng, shape, paired, bounds, level)
+        return difference_if_offered(arms[better], arms[worse], rng, shape, paired, bounds, level)
 
     return Decomposition(gain(1, 0), gain(2, 1), gain(3, 2), gain(3, 0))

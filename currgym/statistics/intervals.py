@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -28,7 +28,8 @@ class Interval:
 
     Attributes:
         estimate: The point estimate.
-        low: Lower end; NaN where the sample is too small to have one, -inf where it is unbounded.
+        low: Lower end; NaN where the sample is too small to have one or no method is offered,
+            -inf where it is unbounded.
         high: Upper end, likewise.
         n: Number of values (of both samples together for a difference).
         method: How it was made, in words for a reader.
@@ -49,17 +50,16 @@ class Interval:
         """Whether there is an interval at all (two values a sample at least)."""
         return not (math.isnan(self.low) or math.isnan(self.high))
 
+    def scaled(self, factor: float) -> Interval:
+        """Return the interval in another unit; a negative factor turns it round."""
+        ends = sorted((factor * self.low, factor * self.high))
+        return replace(self, estimate=factor * self.estimate, low=ends[0], high=ends[1])
+
     def clipped(self, low: float, high: float) -> Interval:
         """Return the interval cut to what the quantity can be; coverage stays."""
-        return Interval(
-            self.estimate,
-            max(self.low, low) if self.known else self.low,
-            min(self.high, high) if self.known else self.high,
-            self.n,
-            self.method,
-            self.level,
-            self.p,
-        )
+        if not self.known:
+            return self
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
 
 
 def t_interval(values: ArrayLike, level: float = 0.95, shape: Shape = "normal") -> Interval:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from currgym.statistics.domains import NotOffered
 from currgym.statistics.intervals import Interval, check_level
 
 __all__ = [
@@ -80,7 +81,7 @@ def optimality_gap(
     matrix = as_matrix("scores", scores)
     gaps = target - np.minimum(matrix, target)
     if len(matrix) > 1 and not gaps.any():
-        raise ValueError(
+        raise NotOffered(
             "every run reaches the target: use bounded_interval on the share of runs that do"
         )
     return _stratified("optimality_gap", gaps, _mean, rng, level, resamples)
@@ -243,7 +244,7 @@ def _stratified(
 
 def _check_runs(name: str, runs: int) -> None:
     if runs < FEWEST_RUNS:
-        raise ValueError(
+        raise NotOffered(
             f"{name} needs at least {FEWEST_RUNS} runs an environment, got {runs}: its interval "
             "covers too little with fewer; use t_interval on each run's mean over environments, if "
             "the runs share seeds, or run more seeds"

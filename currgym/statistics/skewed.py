@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from currgym.statistics.domains import Shape, check_offered
+from currgym.statistics.domains import NotOffered, Shape, check_offered
 from currgym.statistics.intervals import Interval, as_sample, check_level
 
 __all__ = ["bootstrap_t_interval", "combined_limits", "combined_p", "skewed_difference"]
@@ -47,7 +47,7 @@ def bootstrap_t_interval(
     check_level(level)
     check_offered("bootstrap_t_interval", shape, len(x))
     if np.ptp(x) == 0.0:
-        raise ValueError(
+        raise NotOffered(
             f"all {len(x)} values are {x[0]}: a resample cannot vary; use bounded_interval if the "
             "outcome has bounds"
         )
@@ -168,7 +168,7 @@ def skewed_difference(
     check_offered("skewed_difference", shape, min(len(x), len(y)))
     for name, sample in (("a", x), ("b", y)):
         if np.ptp(sample) == 0.0:
-            raise ValueError(f"all values of {name} are {sample[0]}: use bounded_difference")
+            raise NotOffered(f"all values of {name} are {sample[0]}: use bounded_difference")
     mean_a, mean_b = np.array([x.mean()]), np.array([y.mean()])
     limits_a = bootstrap_t_limits(x[None], rng, resamples)
     limits_b = bootstrap_t_limits(y[None], rng, resamples)

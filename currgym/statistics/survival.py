@@ -16,6 +16,7 @@ from scipy import stats
 
 from currgym.statistics.bounded import bounded_difference, bounded_interval
 from currgym.statistics.curves import FloatArray, Times
+from currgym.statistics.domains import NotOffered
 from currgym.statistics.intervals import Interval, check_level
 
 __all__ = ["TimesContrast", "compare_times", "median_time", "restricted_mean_time"]
@@ -41,7 +42,7 @@ def median_time(times: Times, level: float = 0.95) -> Interval:
     check_level(level)
     n = len(times.times)
     if n < FEWEST_RUNS:
-        raise ValueError(
+        raise NotOffered(
             f"median_time needs at least {FEWEST_RUNS} runs, got {n}: give the times one by one"
         )
     if not times.reached.any():

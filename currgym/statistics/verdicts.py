@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from currgym.statistics.choice import Kind
 from currgym.statistics.intervals import Interval
+from currgym.statistics.plans import Plan
 from currgym.statistics.power import MOST_SEEDS, seeds_needed
 
-__all__ = ["FEWEST_SEEDS", "Plan", "Verdict", "conclude", "fewest_seeds", "holm", "judge"]
+__all__ = [
+    "FEWEST_SEEDS", "TUNING_SEEDS_FROM", "Verdict", "conclude", "fewest_seeds", "holm", "judge",
+]  # fmt: skip
 
 FEWEST_SEEDS = {"rl": 8, "supervised": 10, "simulated": 30}
 """Fewest seeds an arm for a verdict, by kind of student."""
+
+TUNING_SEEDS_FROM = 1000
+"""Settings are chosen on seeds from this one up, and verdicts rest on others."""
 
 
 @dataclass(frozen=True)
@@ -35,35 +41,6 @@ class Verdict:
     reason: str
     final: bool
     needed: int | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be concluded, written before the runs.
-
-    Attributes:
-        endpoint: Name of the one primary endpoint.
-        baseline: Label of the arm that the others are compared with.
-        smallest_effect: Smallest difference of interest, above 0, in the endpoint's unit; also the
-            margin of equivalence.
-        direction: What the claim says the difference (arm minus baseline) is: ``"higher"``, or
-            ``"lower"`` for times and errors.
-        alpha: Two-sided level over all contrasts, in (0, 1).
-    """
-
-    endpoint: str
-    baseline: str
-    smallest_effect: float
-    direction: Literal["higher", "lower"] = "higher"
-    alpha: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not (self.smallest_effect > 0.0 and math.isfinite(self.smallest_effect)):
-            raise ValueError(f"smallest_effect must be above 0, got {self.smallest_effect}")
-        if self.direction not in ("higher", "lower"):
-            raise ValueError(f"direction must be 'higher' or 'lower', got {self.direction!r}")
-        if not 0.0 < self.alpha < 1.0:
-            raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
 
 
 def fewest_seeds(kind: str) -> int:
@@ -104,51 +81,51 @@ def judge(kind: str, seeds: int) -> Verdict:
 
 def conclude(
     plan: Plan,
-    kind: str,
+    kind: Kind,
     seeds: int,
     difference: Interval,
     frozen: bool,
     adjusted_p: float | None = None,
-    contrasts: int = 1,
-    paired: bool = False,
 ) -> Verdict:
     """Return the verdict on one arm's difference from the baseline.
 
-    In this order: *illustration* with too few seeds, *exploratory* without a frozen plan;
-    *equivalent* where the whole interval lies inside the margin (a difference that is significant
-    but smaller than anything of interest is equivalent too); *supported* or *contradicted* where
-    the corrected p is below alpha, by the sign; else *inconclusive*, with the seeds an arm that
-    would find the smallest effect, and would show equivalence if there is no effect, each with
-    80 % power at the spread that was seen.
+    In this order: *illustration* with too few seeds, *exploratory* without a frozen plan,
+    *unfinished* before the planned seeds are there (a look at fewer would be a second chance);
+    *not testable here* where no interval is offered; *equivalent* where the whole interval lies
+    inside the margin (a difference that is significant but smaller than anything of interest is
+    equivalent too); *supported* or *contradicted* where the corrected p is below alpha, by the
+    sign; else *inconclusive*, with the seeds an arm that would find the smallest effect, and would
+    show equivalence if there is no effect, each with 80 % power at the spread that was seen.
 
     Args:
         plan: Written before the runs.
         kind: ``"rl"``, ``"supervised"`` or ``"simulated"``.
-        seeds: Finished seeds of the smaller arm.
+        seeds: Finished seeds of the smaller arm, of the planned ones.
         difference: Arm minus baseline of the primary endpoint, at level 1 - alpha.
         frozen: Whether the plan was frozen before the first run.
-        adjusted_p: p corrected over the contrasts; the interval's own where None, which is right
-            for one contrast only.
-        contrasts: How many arms are compared with the baseline.
-        paired: Whether the arms were compared seed by seed.
+        adjusted_p: p corrected over the plan's contrasts; the interval's own where None, which is
+            right for one contrast only.
 
     Raises:
-        ValueError: If the kind is unknown, the interval has no p or another level than the plan, or
+        ValueError: If the kind is unknown, the interval is of another level than the plan, or
             several contrasts come without a corrected p.
     """
-    first = judge(kind, seeds)
     if seeds < fewest_seeds(kind) or not frozen:
-        return first
+        return judge(kind, seeds)
+    if seeds < plan.n:
+        return Verdict(
+            "unfinished, no verdict", f"{seeds} of the {plan.n} planned seeds are there", False
+        )
     p = difference.p if adjusted_p is None else adjusted_p
     if not difference.known or not 0.0 <= p <= 1.0:
-        raise ValueError("a verdict needs an interval with a p-value of no difference")
-    if abs(difference.level - (1.0 - plan.alpha)) > 1e-9:
+        return Verdict("not testable here", f"no interval: {difference.method}", final=True)
+    if abs(difference.level - plan.level) > 1e-9:
         raise ValueError(
             f"the interval is of level {difference.level:g}, and the plan's alpha {plan.alpha:g} "
-            f"asks for {1.0 - plan.alpha:g}"
+            f"asks for {plan.level:g}"
         )
-    if contrasts > 1 and adjusted_p is None:
-        raise ValueError(f"{contrasts} contrasts need p-values corrected by holm()")
+    if len(plan.contrasts) > 1 and adjusted_p is None:
+        raise ValueError(f"{len(plan.contrasts)} contrasts need p-values corrected by holm()")
     margin = plan.smallest_effect
     sign = 1.0 if plan.direction == "higher" else -1.0
     ends = f"{difference.level:.0%} interval {difference.low:.3g} to {difference.high:.3g}"
@@ -164,7 +141,7 @@ def conclude(
             f"{plan.baseline}, {ends}, corrected p = {p:.2g}",
             final=True,
         )
-    needed = _seeds_that_decide(plan, seeds, difference, contrasts, paired)
+    needed = _seeds_that_decide(plan, seeds, difference, plan.paired(kind))
     more = "more seeds than can be told" if needed is None else f"about {needed:,} seeds an arm"
     return Verdict(
         "inconclusive",
@@ -175,9 +152,7 @@ def conclude(
     )
 
 
-def _seeds_that_decide(
-    plan: Plan, seeds: int, difference: Interval, contrasts: int, paired: bool
-) -> int | None:
+def _seeds_that_decide(plan: Plan, seeds: int, difference: Interval, paired: bool) -> int | None:
     half = (difference.high - difference.low) / 2.0
     if not (math.isfinite(half) and half > 0.0):
         return None
@@ -186,8 +161,9 @@ def _seeds_that_decide(
     sd = half / critical * math.sqrt(seeds / arms)
     try:
         superior = seeds_needed(
-            plan.smallest_effect, sd, paired=paired, alpha=plan.alpha, contrasts=contrasts
-        )
+            plan.smallest_effect, sd, paired=paired, alpha=plan.alpha,
+            contrasts=len(plan.contrasts),
+        )  # fmt: skip
     except ValueError:
         return None
 

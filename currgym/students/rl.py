@@ -21,11 +21,14 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from currgym.registry import check_arguments
 from currgym.students import students
+from currgym.students.meter import OptimizerMeter
 
 __all__ = ["Policy", "SB3Student", "guarded_randomness", "student_parameters"]
 
 SafePoint = Callable[[], None]
 _OWN = ("normalize", "net_arch", "activation", "action_noise")
+# Parts of a policy's module that no action depends on.
+_ONLY_LEARNING = ("critic", "actor_target", "q_net_target", "quantile_net_target")
 _PLUMBING = (
     "self",
     "policy",
@@ -90,14 +93,17 @@ def _set_global_randomness(state: Mapping[str, Any]) -> None:
 
 
 class Policy:
-    """What a trained student does: deterministic actions from raw observations.
+    """What a trained student does: actions from raw observations, deterministic unless asked.
 
     Normalisation is frozen and recurrent state is kept.
     """
 
-    def __init__(self, model: BaseAlgorithm, normalizer: VecNormalize | None) -> None:
+    def __init__(
+        self, model: BaseAlgorithm, normalizer: VecNormalize | None, deterministic: bool = True
+    ) -> None:
         self._model = model
         self._normalizer = normalizer
+        self._deterministic = deterministic
         self._memory: Any = None
 
     def act(self, observations: Any, starts: NDArray[np.bool_] | None = None) -> NDArray[Any]:
@@ -112,7 +118,10 @@ class Policy:
         if starts is not None and starts.all():
             self._memory = None
         actions, self._memory = self._model.predict(
-            observations, state=self._memory, episode_start=starts, deterministic=True
+            observations,
+            state=self._memory,
+            episode_start=starts,
+            deterministic=self._deterministic,
         )
         return np.asarray(actions)
 
@@ -237,14 +246,15 @@ class SB3Student:
             # How Stable-Baselines3 says that an algorithm does not suit an environment.
             raise ValueError(f"student {name!r} does not fit this environment: {error}") from error
         self.restored: Mapping[str, Any] | None = None
-        self.updates = 0
-        """Gradient updates so far: steps of the optimiser (the critic's, where there are two)."""
         critic = getattr(self.model, "critic", None)
         optimizer = getattr(critic, "optimizer", None) or self.model.policy.optimizer
-        optimizer.register_step_post_hook(self._count_update)
+        self.meter = OptimizerMeter(optimizer)
+        """Of its optimiser (the critic's, where there are two)."""
 
-    def _count_update(self, *_: Any) -> None:
-        self.updates += 1
+    @property
+    def updates(self) -> int:
+        """Gradient updates so far: steps of the optimiser (the critic's, where there are two)."""
+        return self.meter.updates
 
     @property
     def steps(self) -> int:
@@ -295,9 +305,13 @@ class SB3Student:
         if self.normalizer is not None:
             self.model._last_original_obs = self.normalizer.get_original_obs()
 
-    def policy(self) -> Policy:
-        """Return its deterministic behaviour at present."""
-        return Policy(self.model, self.normalizer)
+    def reseed(self, seed: int) -> None:
+        """Draw exploration and minibatches from this seed from now on."""
+        self.model.set_random_seed(seed)
+
+    def policy(self, deterministic: bool = True) -> Policy:
+        """Return its behaviour at present; without ``deterministic`` as it explores in training."""
+        return Policy(self.model, self.normalizer, deterministic)
 
     def values(self, observations: Any) -> NDArray[np.float64] | None:
         """Return its value estimates of raw observations, or None where it has no state values."""
@@ -322,7 +336,7 @@ class SB3Student:
         state: dict[str, Any] = {
             "torch": {"parameters": model.get_parameters(), "ent_coef": _entropy(model)},
             "counters": {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)},
-            "updates": self.updates,
+            "meter": self.meter.state_dict(),
             "randomness": _global_randomness(),
             "action_space": model.action_space.np_random.bit_generator.state,
         }
@@ -348,9 +362,10 @@ class SB3Student:
         if entropy is not None:
             with torch.no_grad():
                 model.log_ent_coef.copy_(entropy)  # type: ignore[attr-defined]
-        self.updates = int(state["updates"])
-        for name, value in state["counters"].items():
-            setattr(model, name, value)
+        self.meter.load_state_dict(state["meter"])
+        for name in _COUNTERS:
+            if name in state["counters"]:
+                setattr(model, name, type(getattr(model, name))(state["counters"][name]))
         for name in ("_last_obs", "_last_episode_starts", "_last_original_obs"):
             if name in state:
                 setattr(model, name, _copied(state[name]))
@@ -360,6 +375,27 @@ class SB3Student:
             self._check_observations(observations, state["_last_obs"])
         model.ep_info_buffer = model.ep_success_buffer = None
         self.restored = {"randomness": state["randomness"], "action_space": state["action_space"]}
+        with guarded_randomness():  # what does not fit shows here, not in the middle of training
+            _set_global_randomness(state["randomness"])
+        model.action_space.np_random.bit_generator.state = state["action_space"]
+
+    def policy_state(self) -> dict[str, Any]:
+        """Return what its deterministic behaviour needs, and nothing that only learning does."""
+        kept = {
+            name: value.detach().clone()
+            for name, value in self.model.policy.state_dict().items()
+            if not name.startswith(_ONLY_LEARNING)
+        }
+        state: dict[str, Any] = {"torch": {"policy": kept}}
+        if self.normalizer is not None:
+            state["normalizer"] = _observation_moments(self.normalizer)
+        return state
+
+    def load_policy_state(self, state: Mapping[str, Any]) -> None:
+        """Behave as when :meth:`policy_state` was taken; learning cannot go on from there."""
+        self.model.policy.load_state_dict(state["torch"]["policy"], strict=False)
+        if self.normalizer is not None:
+            _load_observation_moments(self.normalizer, state["normalizer"])
 
     @staticmethod
     def _check_observations(now: Any, saved: Any) -> None:
@@ -404,18 +440,24 @@ def _normalizer_state(normalizer: VecNormalize) -> dict[str, Any]:
         "returns": np.array(normalizer.returns),
         "old_reward": np.array(normalizer.old_reward),
     }
+    return state | _observation_moments(normalizer)
+
+
+def _observation_moments(normalizer: VecNormalize) -> dict[str, Any]:
     rms = getattr(normalizer, "obs_rms", None)
     if isinstance(rms, dict):
-        state["obs_by_key"] = {key: _moments(value) for key, value in rms.items()}
-    elif rms is not None:
-        state["obs"] = _moments(rms)
-    return state
+        return {"obs_by_key": {key: _moments(value) for key, value in rms.items()}}
+    return {} if rms is None else {"obs": _moments(rms)}
 
 
 def _load_normalizer(normalizer: VecNormalize, state: Mapping[str, Any]) -> None:
     _load_moments(normalizer.ret_rms, state["ret"])
     normalizer.returns = np.array(state["returns"])
     normalizer.old_reward = np.array(state["old_reward"])
+    _load_observation_moments(normalizer, state)
+
+
+def _load_observation_moments(normalizer: VecNormalize, state: Mapping[str, Any]) -> None:
     if "obs_by_key" in state:
         for key, value in state["obs_by_key"].items():
             _load_moments(normalizer.obs_rms[key], value)

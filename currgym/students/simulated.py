@@ -90,6 +90,10 @@ class CubeStudent:
         self.competence[:] = 0
         self._rng = np.random.default_rng(self.seed)
 
+    def reseed(self, seed: int) -> None:
+        """Draw the noise from this seed from now on."""
+        self._rng = np.random.default_rng(seed)
+
     def attempt(self, tasks: ArrayLike, *, learn: bool = True) -> Outcomes:
         """Attempt tasks one after the other.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from currgym.curriculum import Curriculum, Ledger, Tickets
 from currgym.registry import nearest
+from currgym.students.meter import OptimizerMeter
 from currgym.supervised.base import Family, Row
 from currgym.supervised.networks import MLP
 
@@ -87,14 +88,18 @@ class SupervisedStudent:
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.batch_size = batch_size
-        self.updates = 0
-        """Gradient updates so far."""
         self._generator = torch.Generator().manual_seed(seed)
         self.model = MLP(
             family.input_dim, family.output_dim, self.hidden, activation, dropout,
             generator=self._generator,
         )  # fmt: skip
         self.optimizer = self._make_optimizer(optimizer)
+        self.meter = OptimizerMeter(self.optimizer)
+
+    @property
+    def updates(self) -> int:
+        """Gradient updates so far."""
+        return self.meter.updates
 
     def _make_optimizer(self, name: str) -> torch.optim.Optimizer:
         parameters, decay = self.model.parameters(), self.weight_decay
@@ -140,7 +145,6 @@ class SupervisedStudent:
         self.optimizer.zero_grad()
         (losses if weights is None else losses * weights).mean().backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.updates += 1
         curriculum.ledger.charge(updates=1)
         self._settle(curriculum, tickets, values, outputs.detach(), targets)
 
@@ -242,10 +246,14 @@ class SupervisedStudent:
             ledger.charge(evaluations=len(rows), evaluation_steps=sum(row.length for row in rows))
         return rows
 
+    def reseed(self, seed: int) -> None:
+        """Draw dropout from this seed from now on."""
+        self._generator.manual_seed(seed)
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that changes: tensors (copies) below ``"torch"``, the rest plain numbers."""
         return {
-            "updates": self.updates,
+            "meter": self.meter.state_dict(),
             "torch": {
                 "model": {name: t.clone() for name, t in self.model.state_dict().items()},
                 "optimizer": copy.deepcopy(self.optimizer.state_dict()),
@@ -255,7 +263,7 @@ class SupervisedStudent:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state, bit for bit."""
-        self.updates = int(state["updates"])
+        self.meter.load_state_dict(state["meter"])
         tensors = state["torch"]
         self.model.load_state_dict(tensors["model"])
         self.optimizer.load_state_dict(copy.deepcopy(tensors["optimizer"]))

@@ -4,13 +4,23 @@ Data flows one way: a :class:`StudySpec` (a TOML file) makes cells, cells that t
 lacks become jobs of an engine, and what comes back goes to the store, which pages and tables read.
 """
 
+from currgym.statistics import Plan
 from currgym.studies.arms import Arm, with_controls
+from currgym.studies.conclusions import (
+    ArmConclusion,
+    ArmValues,
+    Conclusions,
+    conclude_across,
+    conclude_panel,
+)
+from currgym.studies.endpoints import ENDPOINTS, Endpoint
 from currgym.studies.freezing import freeze, frozen_hash
-from currgym.studies.spec import Panel, Plan, StudySpec
+from currgym.studies.spec import Panel, StudySpec
 from currgym.studies.store import Store, StoredRun
 from currgym.studies.study import Study, StudyProgress
 
 __all__ = [
-    "Arm", "Panel", "Plan", "Store", "StoredRun", "Study", "StudyProgress", "StudySpec", "freeze",
-    "frozen_hash", "with_controls",
+    "ENDPOINTS", "Arm", "ArmConclusion", "ArmValues", "Conclusions", "Endpoint", "Panel", "Plan",
+    "Store", "StoredRun", "Study", "StudyProgress", "StudySpec", "conclude_across",
+    "conclude_panel", "freeze", "frozen_hash", "with_controls",
 ]  # fmt: skip

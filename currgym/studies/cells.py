@@ -25,7 +25,7 @@ from currgym.studies.arms import Arm
 from currgym.studies.spec import Panel, StudySpec
 from currgym.teaching import teachers
 
-__all__ = ["Cell", "cells_of", "panel_question", "source_fingerprint"]
+__all__ = ["Cell", "cells_of", "code_of", "panel_question", "source_fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Cell:
         arm: Label of the arm.
         config: What is run. A yoked arm's ``log`` is filled in when its source is there.
         source: Key of the cell whose task log it replays, or None.
+        code: Hash of the source by which it is made.
         question: Its address without the code: what is asked, whoever answers.
     """
 
@@ -46,6 +47,7 @@ class Cell:
     arm: str
     config: RunConfig
     source: str | None = None
+    code: str | None = None
     question: str = ""
 
     @property
@@ -82,19 +84,29 @@ def _cell(spec: StudySpec, panel: Panel, arm: Arm, seed: int, strict: bool) -> C
         source = _cell(spec, panel, spec.arm(arm.of), spec.other_seed(seed), strict)
     asked = _question(config)
     question = _hash({"question": asked, "replays": source.question if source else None})
-    roots = _roots(config)
+    code = code_of(config)
     key = _hash(
         {
             "question": asked,
             "replays": source.key if source else None,
-            "code": source_fingerprint(*roots),
-            "versions": _versions(roots) if strict else None,
+            "code": code,
+            "versions": _versions(_roots(config)) if strict else None,
         }
     )
     return Cell(
-        key, panel.label, arm.label, replace(config, cell=key), source.key if source else None,
-        question,
-    )  # fmt: skip
+        key,
+        panel.label,
+        arm.label,
+        replace(config, cell=key),
+        source=source.key if source else None,
+        code=code,
+        question=question,
+    )
+
+
+def code_of(config: RunConfig) -> str:
+    """Return a hash of the source by which a run is made."""
+    return source_fingerprint(*_roots(config))
 
 
 def _hash(document: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from currgym.documents import write_whole
 from currgym.studies.spec import StudySpec
 
 __all__ = ["freeze", "frozen_hash", "frozen_path", "plan_hash"]
@@ -92,7 +93,7 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
                 "Plan other seeds (first_seed = ...)"
             )
     document = {"hash": digest, **_planned(spec)}
-    path.write_text(json.dumps(document, indent=1, sort_keys=True, default=list), encoding="utf-8")
+    write_whole(path, json.dumps(document, indent=1, sort_keys=True, default=list))
     return digest
 
 

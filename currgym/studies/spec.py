@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from currgym.documents import write_whole
 from currgym.registry import nearest
 from currgym.runs.config import (
     RunConfig,
@@ -19,22 +20,17 @@ from currgym.runs.config import (
     family_name,
     is_named_elsewhere,
 )
+from currgym.statistics import Plan
 from currgym.students import students
 from currgym.studies.arms import Arm, with_controls, with_reference
+from currgym.studies.endpoints import ENDPOINTS
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["ENDPOINTS", "Panel", "Plan", "StudySpec"]
-
-ENDPOINTS = {
-    "solved": "share of the test set solved at the end of the budget",
-    "area": "share of the test set solved, averaged over the budget",
-    "return": "mean return on the test set at the end of the budget",
-}
-"""What a plan may name as its primary endpoint."""
+__all__ = ["Panel", "StudySpec"]
 
 _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
@@ -49,42 +45,6 @@ _TOP = frozenset(
     {"name", "store", "environments", "students", "teachers", "controls", "seeds", "first_seed",
      "steps", "import", "run", "plan", "reference"}
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study will conclude from, written before its runs.
-
-    Attributes:
-        endpoint: The one primary endpoint, a key of :data:`ENDPOINTS`.
-        baseline: Label of the arm the others are compared with.
-        contrasts: Labels of the arms compared with it; Holm's correction is over these.
-        smallest_effect: Smallest difference of interest, in the endpoint's units (a share for
-            ``solved`` and ``area``); also the equivalence margin.
-        n: Seeds an arm. The verdict uses the first n, however many there are in the end.
-        alpha: Two-sided level over all contrasts.
-    """
-
-    endpoint: str
-    baseline: str
-    contrasts: tuple[str, ...]
-    smallest_effect: float
-    n: int
-    alpha: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.endpoint not in ENDPOINTS:
-            raise ValueError(nearest(self.endpoint, ENDPOINTS, "endpoint of a plan"))
-        if not self.smallest_effect > 0:
-            raise ValueError(f"smallest_effect must be above 0, got {self.smallest_effect}")
-        if self.n < 2:
-            raise ValueError(f"n must be at least 2, got {self.n}")
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
-        if not self.contrasts:
-            raise ValueError("a plan needs at least one contrast with its baseline")
-        if self.baseline in self.contrasts:
-            raise ValueError(f"the baseline {self.baseline!r} cannot be compared with itself")
 
 
 @dataclass(frozen=True)
@@ -158,6 +118,8 @@ class StudySpec:
                     f"arm {arm.label!r} replays another seed's log: use 2 seeds or more"
                 )
         if self.plan is not None:
+            if self.plan.endpoint not in ENDPOINTS:
+                raise ValueError(nearest(self.plan.endpoint, ENDPOINTS, "endpoint of a plan"))
             for label in (self.plan.baseline, *self.plan.contrasts):
                 if label not in labels:
                     raise ValueError(nearest(label, labels, "arm in the plan"))
@@ -330,7 +292,7 @@ class StudySpec:
 
         assert self.path is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(tomli_w.dumps(self.to_document()), encoding="utf-8")
+        write_whole(self.path, tomli_w.dumps(self.to_document()))
 
 
 def _relative(path: Path, base: Path) -> Path:
@@ -475,7 +437,15 @@ def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan
         or frozen
         or [arm.label for arm in arms if not arm.reference and arm.label != baseline]
     )
+    if entry["endpoint"] not in ENDPOINTS:
+        raise ValueError(nearest(str(entry["endpoint"]), ENDPOINTS, "endpoint of a plan"))
+    endpoint = ENDPOINTS[entry["endpoint"]]
+    threshold = entry.get("threshold")
+    if endpoint.name == "time" and threshold is None:
+        raise ValueError("[plan] lacks threshold: the share of the test set that counts as mastery")
     return Plan(
-        str(entry["endpoint"]), baseline, tuple(str(c) for c in contrasts),
-        float(entry["smallest_effect"]), int(entry["n"]), float(entry.get("alpha", 0.05)),
+        endpoint.name, baseline, tuple(str(c) for c in contrasts), float(entry["smallest_effect"]),
+        int(entry["n"]), float(entry.get("alpha", 0.05)),
+        entry.get("direction", endpoint.direction), entry.get("shape", endpoint.shape),
+        float(entry.get("correlation", 0.0)), None if threshold is None else float(threshold),
     )  # fmt: skip

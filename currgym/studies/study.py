@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from currgym.documents import write_whole
 from currgym.runs.config import RunConfig
+from currgym.statistics import Plan
 from currgym.studies.arms import Arm
 from currgym.studies.cells import Cell, cells_of
 from currgym.studies.engines import Engine, Event, Job, make_engine
 from currgym.studies.freezing import frozen_hash
-from currgym.studies.spec import Panel, Plan, StudySpec
+from currgym.studies.spec import Panel, StudySpec
 from currgym.studies.store import Store, StoredRun, read_results
 
 __all__ = ["Study", "StudyProgress"]
@@ -135,16 +137,18 @@ class Study:
 
     def run(
         self,
-        jobs: int = 1,
+        jobs: int | None = None,
         progress: Callable[[StudyProgress], None] = lambda p: None,
         engine: str | Engine = "pool",
+        address: str | None = None,
     ) -> list[str]:
         """Do what is missing; return what failed, a line each.
 
         Args:
-            jobs: Runs at once.
+            jobs: Runs at once; None for as many as the cores have room for.
             progress: Called about once a second.
             engine: A name, or an engine.
+            address: Of a Ray cluster, for the engine ``"ray"``.
 
         Raises:
             KeyboardInterrupt: After Ctrl-C, once every running run has written its checkpoint.
@@ -152,7 +156,7 @@ class Study:
         self.store.add(self.cells)
         self.describe()
         threads = max(panel.base.threads for panel in self.spec.panels)
-        worker = make_engine(engine, jobs, threads) if isinstance(engine, str) else engine
+        worker = make_engine(engine, jobs, threads, address) if isinstance(engine, str) else engine
         teller = _Teller(self, progress)
         try:
             while todo := self._missing():
@@ -191,12 +195,14 @@ class Study:
         jobs = []
         for cell in cells:
             config = cell.config
+            inputs: tuple[Path, ...] = ()
             if cell.source is not None:
                 log = runs[cell.source].folder / "episodes.csv"
                 config = replace(
                     config, teacher_parameters={**config.teacher_parameters, "log": str(log)}
                 )
-            jobs.append(Job(cell.key, config, runs[cell.key].folder))
+                inputs = (log,)
+            jobs.append(Job(cell.key, config, runs[cell.key].folder, inputs, cell.code))
         return jobs
 
     @functools.cached_property
@@ -247,9 +253,7 @@ class Study:
                     document = {**there, **document}
                 except (ValueError, TypeError):
                     pass
-            draft = path.with_name(".study.json.draft")
-            draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
-            draft.replace(path)
+            write_whole(path, json.dumps(document, indent=1))
 
     def page_folder(self, panel: Panel) -> Path:
         """Return the folder of a panel's page: the store itself where there is but one."""
@@ -323,7 +327,10 @@ class _Teller:
             self._points[event.key] = (event.steps, event.solved)
         elif event.kind == "done":
             self._points.pop(event.key, None)
-            store.finish(event.key)
+            try:
+                store.finish(event.key)
+            except ValueError as error:
+                self._give_up(event.key, str(error))
         elif event.kind == "failed":
             self._give_up(event.key, event.error or "failed")
         elif event.kind == "busy":

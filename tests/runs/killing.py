@@ -12,7 +12,9 @@ from pathlib import Path
 
 from currgym.states import load_state
 
-COMPARED = ("episodes.csv", "evaluations.csv", "probes.csv", "calls.csv")
+COMPARED = (
+    "episodes.csv", "evaluations.csv", "probes.csv", "calls.csv", "periods.jsonl", "optimizer.csv",
+)  # fmt: skip
 
 
 def environment() -> dict[str, str]:

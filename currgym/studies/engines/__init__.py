@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from currgym.registry import Registry
 from currgym.runs.config import RunConfig
@@ -26,11 +26,15 @@ class Job:
         key: By which events name it.
         config: What to run.
         folder: Where; a run that was begun there is resumed.
+        inputs: Files elsewhere that the configuration names, and the run reads.
+        code: Fingerprint of the source that the run is to be made by; None takes what is there.
     """
 
     key: str
     config: RunConfig
     folder: Path
+    inputs: tuple[Path, ...] = ()
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,26 @@ engines: Registry[str] = Registry("engine", _load_engines)
 """Every engine's class by name, as ``"module:class"``."""
 
 
-def make_engine(name: str, jobs: int, threads: int = 1) -> Engine:
+def make_engine(
+    name: str, jobs: int | None = None, threads: int = 1, address: str | None = None
+) -> Engine:
     """Build an engine.
 
     Args:
         name: ``"inline"``, ``"pool"`` or ``"ray"``.
-        jobs: Runs at once.
+        jobs: Runs at once; None takes as many as the cores (of the cluster) have room for.
         threads: torch and OpenMP threads of each run.
+        address: Of a Ray cluster; None looks for one and else starts one here.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: For an unknown name, or an address for an engine that has none.
         ImportError: If the engine's extra is not installed.
     """
     module, _, cls = engines[name].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), cls)(jobs=jobs, threads=threads)
+    options: dict[str, Any] = {"jobs": jobs, "threads": threads}
+    if address is not None:
+        if name != "ray":
+            raise ValueError(f"an address is for the engine 'ray', not for {name!r}")
+        options["address"] = address
+    engine: Engine = getattr(importlib.import_module(module), cls)(**options)
     return engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from currgym.studies.engines import Event, Job, Listener
+from currgym.studies.engines import Job, Listener
 from currgym.studies.engines.work import perform
 
 __all__ = ["InlineEngine"]
@@ -18,13 +18,12 @@ class InlineEngine:
         threads: Not used: the configuration of each run says it.
     """
 
-    def __init__(self, jobs: int = 1, threads: int = 1) -> None:
+    def __init__(self, jobs: int | None = 1, threads: int = 1) -> None:
         del jobs, threads
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> None:
         """Do all jobs."""
         for job in jobs:
-            listen(Event(job.key, "begun"))
             end = perform(job, listen)
             listen(end)
             if end.kind == "interrupted":
