@@ -102,6 +102,9 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Threads of torch and OpenMP in each run."),
         click.option("--log", multiple=True, metavar="wandb|mlflow",
                      help="Send scalars there too (TensorBoard events are always written)."),
+        click.option("--workers", type=click.IntRange(0), default=0, show_default=True,
+                     help="Ray workers that hold the sub-environments (0: this process does). "
+                     "The run is the same."),
         click.option("--observe-task", is_flag=True, help="Append the task to the observation."),
         click.option("--import", "modules", multiple=True, metavar="MODULE",
                      help="A module to import first (it registers environments or teachers)."),
@@ -377,6 +380,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         checkpoint_every=options["checkpoint_every"],
         threads=options["threads"],
         keep_policies=options["keep_policies"],
+        workers=options["workers"],
         modules=list(options["modules"]),
         log=list(options["log"]),
     )

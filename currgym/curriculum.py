@@ -112,7 +112,7 @@ class _Held:
 
     outcome: Outcomes | None
     env: int
-    step: int
+    step: int | None
 
 
 @dataclass
@@ -170,6 +170,8 @@ class Curriculum:
         self._next_id = 0
         self._open: dict[int, _Open] = {}
         self._buffer = _Buffer()
+        self._delivered = 0
+        """Steps of the outcomes that were delivered in order: a clock without a race."""
 
     # Out -----------------------------------------------------------------------------------------
 
@@ -260,7 +262,8 @@ class Curriculum:
         Args:
             ids: Tickets, any number in any order, each once.
             returns: Raw returns, ``(n,)``.
-            step: The student's clock, for the log; by default the steps in the ledger.
+            step: The student's clock, for the log; by default the steps in the ledger (with
+                ``ordered``, those of the outcomes delivered so far).
             checked: The columns are known to be what :meth:`currgym.Outcomes.of_checked` takes.
             **columns: Further columns of :class:`currgym.Outcomes` (``lengths``, ``successes``,
                 ``scores``, ...).
@@ -295,12 +298,11 @@ class Curriculum:
         for key in keys:
             del self._open[key]
         self._charge(probes, outcomes.lengths)
-        clock = self.ledger.steps if step is None else step
         if not self.ordered:
-            self._deliver(outcomes, envs, clock)
+            self._deliver(outcomes, envs, self.ledger.steps if step is None else step)
             return outcomes
         for row, (key, env) in enumerate(zip(keys, envs, strict=True)):
-            self._buffer.held[key] = _Held(outcomes.take([row]), env, clock)
+            self._buffer.held[key] = _Held(outcomes.take([row]), env, step)
         if self.lag is None:
             self._flush(self._next_id)
         return outcomes
@@ -381,7 +383,10 @@ class Curriculum:
             held = buffer.held.pop(buffer.next_id)
             buffer.next_id += 1
             if held.outcome is not None:
-                self._deliver(held.outcome, [held.env], held.step)
+                if held.outcome.probe is None or not held.outcome.probe[0]:
+                    self._delivered += int(held.outcome.lengths[0])
+                step = self._delivered if held.step is None else held.step
+                self._deliver(held.outcome, [held.env], step)
 
     def finish(self) -> None:
         """Deliver all that is still held back; call it when no more outcomes will come."""
@@ -445,3 +450,4 @@ class Curriculum:
             )
         }  # fmt: skip
         self.ledger = Ledger(**{name: int(value) for name, value in state["ledger"].items()})
+        self._delivered = self.ledger.steps  # nothing is held back when a state is saved

@@ -203,7 +203,16 @@ def _no_hook(i: int, env: Any) -> str:
     )
 
 
-def _transport(vec: VectorEnv[Any, Any, Any], waits: bool) -> Transport:
+def transport_to(vec: VectorEnv[Any, Any, Any], waits: bool = False) -> Transport:
+    """Return how tasks reach the sub-environments of a vector environment.
+
+    Args:
+        vec: The vector environment.
+        waits: A task put there may wait for longer than until the next call.
+
+    Raises:
+        TypeError: If none can reach them.
+    """
     base: Any = vec.unwrapped
     own = getattr(base, "transport", None)
     if isinstance(own, Transport):
@@ -331,7 +340,7 @@ class CurriculumVectorEnv(_Wrapper):
         self._mode = self._effective_mode()
         self._ends_in_infos = self._inner_mode is AutoresetMode.SAME_STEP
         self._waits = self._mode is AutoresetMode.SAME_STEP
-        self._transport = _transport(vec, self._waits)
+        self._transport = transport_to(vec, self._waits)
         self._check_transport()
         if keep_actions:
             self._check_replayable()

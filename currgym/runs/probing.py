@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 
 from currgym.curriculum import Curriculum
+from currgym.remote.attempts import play
 from currgym.students.rl import SB3Student
 
 __all__ = ["Prober"]
@@ -32,22 +33,9 @@ class Prober:
         if tickets is None:
             return
         policy = student.policy()
-        columns: dict[str, Any] = {
-            "returns": [], "lengths": [], "successes": [], "terminated": [], "truncated": [],
-        }  # fmt: skip
-        for task, seed in zip(tickets.tasks, tickets.seeds.tolist(), strict=True):
-            observation, _ = self._env.reset(seed=seed, options={"task": task})
-            total, length, terminated, truncated = 0.0, 0, False, False
-            info: dict[str, Any] = {}
-            while not (terminated or truncated):
-                action = policy.act(observation[None])[0]
-                observation, reward, terminated, truncated, info = self._env.step(action)
-                total += float(reward)
-                length += 1
-            success = info.get("success", self._mastery is not None and total > self._mastery)
-            for name, value in zip(
-                columns, (total, length, float(success), terminated, truncated), strict=True
-            ):
-                columns[name].append(value)
-        returns = columns.pop("returns")
-        curriculum.settle(tickets.ids, returns, step=step, **columns)
+        played = [
+            play(self._env, task, seed, lambda o: policy.act(o[None])[0], self._mastery)
+            for task, seed in zip(tickets.tasks, tickets.seeds.tolist(), strict=True)
+        ]
+        columns: dict[str, Any] = {name: [row[name] for row in played] for name in played[0]}
+        curriculum.settle(tickets.ids, columns.pop("returns"), step=step, **columns)

@@ -69,6 +69,17 @@ def make_session(config: RunConfig, test_set: TestSet | None) -> RLSession:
     return RLSession(config, test_set)
 
 
+def _environments(config: RunConfig, env_id: str) -> Any:
+    """Build the sub-environments, here or in Ray workers: their episodes are the same."""
+    if not config.workers:
+        return gymnasium.make_vec(env_id, num_envs=config.num_envs, **config.env_parameters)
+    from currgym.remote import RayVectorEnv
+
+    return RayVectorEnv(
+        env_id, config.num_envs, config.workers, modules=config.modules, **config.env_parameters
+    )
+
+
 class RLSession:
     """Everything of one run that is not its folder.
 
@@ -90,8 +101,12 @@ class RLSession:
         )
         self.teacher = make_run_teacher(config, about)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
-        vec = gymnasium.make_vec(about.env_id, num_envs=config.num_envs, **config.env_parameters)
-        self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True, provides=["probe"])
+        self.venv = sb3.wrap(
+            _environments(config, about.env_id),
+            self.curriculum,
+            keep_actions=True,
+            provides=["probe"],
+        )
         parameters = dict(config.student_parameters)
         self.student = SB3Student(
             config.student, self.venv, seed=seed_for(config.seed, "student"), **parameters
