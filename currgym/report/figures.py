@@ -419,7 +419,7 @@ def _root(figure: Any) -> Figure:
 def _steps_top(study: Study, view: View) -> float:
     """Return the density at the dark end of the ramp, common to all arms."""
     periods = 3 if view.plane else STRIP_PERIODS
-    maps = [steps_map(arm.shown, view, study.steps, periods).density for arm in study.arms]
+    maps = [steps_map(arm.shown, view, periods).density for arm in study.arms]
     known = np.concatenate([m[np.isfinite(m)] for m in maps])
     return float(np.clip(np.quantile(known, 0.99), 4.0, 12.0)) if len(known) else 4.0
 
@@ -427,13 +427,13 @@ def _steps_top(study: Study, view: View) -> float:
 def _steps_row(study: Study, arm: Arm, view: View, axes: list[Axes], top: float) -> Any:
     norm = PowerNorm(0.5, 0.0, top)
     if not view.plane:
-        found = steps_map(arm.shown, view, study.steps, STRIP_PERIODS)
+        found = steps_map(arm.shown, view, STRIP_PERIODS)
         (ax,) = axes
         image = _strip(ax, found, norm)
         _dress(ax, view.axes[0], "y")
         ax.xaxis.set_major_formatter(_STEPS_FORMAT)
         return image
-    found = steps_map(arm.shown, view, study.steps, 3)
+    found = steps_map(arm.shown, view, 3)
     image = None
     for period, ax in enumerate(axes):
         if found.steps[period] == 0:

@@ -24,8 +24,16 @@ from currgym.report.maps import View
 from currgym.runs.cells import PERIODS
 from currgym.statistics import Interval, t_interval
 
-__all__ = ["HORIZON", "MASTERED_FROM", "STATES", "Frontier", "MasteryStrip", "mastery_strip",
-           "thresholds", "frontiers"]  # fmt: skip
+__all__ = [
+    "HORIZON",
+    "MASTERED_FROM",
+    "STATES",
+    "Frontier",
+    "MasteryStrip",
+    "frontiers",
+    "mastery_strip",
+    "thresholds",
+]  # fmt: skip
 
 STATES = ("already mastered", "learnable", "not yet", "never in any run")
 MASTERED_FROM = 0.5
@@ -160,9 +168,7 @@ class MasteryStrip:
 
 def mastery_strip(arm: Arm, view: View, budget: float) -> MasteryStrip | None:
     """Return what an arm's students mastered over time along the view's only axis."""
-    tables = [
-        (run.by_task, run.test_tasks) for run in arm.shown if run.test_tasks is not None
-    ]
+    tables = [(run.by_task, run.test_tasks) for run in arm.shown if run.test_tasks is not None]
     tables = [(t, tasks) for t, tasks in tables if len(t[0]) and np.isfinite(t[1]).all()]
     if not tables:
         return None

@@ -167,9 +167,7 @@ def gain_axis(scale: Scale, margin: float | None) -> str:
         f'<text x="{scale.x(t):.1f}" y="13" text-anchor="middle">{_signed(t)}</text>'
         for t in scale.ticks
     )
-    return (
-        f'<svg class="gain axis" viewBox="0 0 {WIDTH:g} 18" aria-hidden="true">{labels}</svg>'
-    )
+    return f'<svg class="gain axis" viewBox="0 0 {WIDTH:g} 18" aria-hidden="true">{labels}</svg>'
 
 
 def _signed(value: float) -> str:
@@ -209,9 +207,7 @@ def _whisker(
         # An arrow's head where an interval runs out of the picture.
         for end, value, way in ((low, interval.low, -1), (high, interval.high, 1)):
             if value < scale.low or value > scale.high:
-                line += (
-                    f'<path d="M{end + 6 * way:.1f} {y:g}l{-7 * way} -4v8z" fill="{colour}"/>'
-                )
+                line += f'<path d="M{end + 6 * way:.1f} {y:g}l{-7 * way} -4v8z" fill="{colour}"/>'
     return (
         f'{line}<rect x="{x - 2:.1f}" y="{y - tall / 2:g}" width="4" height="{tall:g}" '
         f'fill="{colour}"/>'

@@ -211,18 +211,25 @@ class Run:
 
         ``(k, tasks)``, in [0, 1]; NaN where nothing says what success is.
         """
+        return self._over_time(self.evaluations.successes)
+
+    @cached_property
+    def returns_by_task(self) -> tuple[FloatArray, FloatArray]:
+        """Steps ``(k,)`` of the evaluations, and the mean return on each test task then."""
+        return self._over_time(self.evaluations.returns)
+
+    def _over_time(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         e = self.evaluations
         steps, _ = self.curve("mastered")
-        m = 0 if self.test_tasks is None else len(self.test_tasks)
-        if len(e.task_index):
-            m = max(m, int(e.task_index.max()) + 1)
+        m = len(self.test_tasks) if self.test_tasks is not None else 0
         sums, counts = np.zeros((len(steps), m)), np.zeros((len(steps), m))
-        row = np.searchsorted(steps, e.steps)
-        known = (row < len(steps)) & np.isin(e.steps, steps)
-        np.add.at(sums, (row[known], e.task_index[known]), e.successes[known])
-        np.add.at(counts, (row[known], e.task_index[known]), 1.0)
-        with np.errstate(invalid="ignore"):
-            return steps, sums / counts
+        known = np.isin(e.steps, steps) & (e.task_index >= 0) & (e.task_index < m)
+        row, column = np.searchsorted(steps, e.steps[known]), e.task_index[known]
+        np.add.at(sums, (row, column), values[known])
+        np.add.at(counts, (row, column), 1.0)
+        means = np.full(sums.shape, np.nan)
+        np.divide(sums, counts, out=means, where=counts > 0)
+        return steps, means
 
     @cached_property
     def evaluations(self) -> Evaluations:
@@ -308,5 +315,3 @@ class Run:
         """
         e = self.evaluations
         return tail_of(self._by_task(e.returns if endpoint == "return" else e.successes)[1])
-
-

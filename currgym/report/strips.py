@@ -12,7 +12,16 @@ from currgym.report.frontier import STATES, Frontier, MasteryStrip, mastery_stri
 from currgym.report.maps import StepsMap, View, steps_map
 from currgym.report.models import StripModel, strip_model, teacher_model, told
 from currgym.report.plotting import (
-    BOXED, Chart, Spec, State, axis_spec, heat, layout_of, plain, range_text, task_axis,
+    BOXED,
+    Chart,
+    Spec,
+    State,
+    axis_spec,
+    heat,
+    layout_of,
+    plain,
+    range_text,
+    task_axis,
     time_title,
 )  # fmt: skip
 from currgym.report.text import number, steps_text
