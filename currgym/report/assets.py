@@ -22,6 +22,7 @@ code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans 
   font-size: 0.875em; }
 .kicker { color: var(--quiet); font-size: 0.8rem; letter-spacing: 0.08em; text-transform: uppercase;
   margin-bottom: 0.35rem; }
+h3 .quiet { font-weight: 400; }
 .quiet { color: var(--quiet); }
 .small { font-size: 0.875rem; }
 .notice { background: #fdf3e4; border-left: 4px solid var(--warn); border-radius: 0 4px 4px 0;
@@ -67,9 +68,10 @@ button.sort { font: inherit; color: inherit; background: none; border: 0; paddin
 button.sort::after { content: "\\2195"; color: #a9a499; margin-left: 0.25em; font-size: 0.85em; }
 th[aria-sort="ascending"] button.sort::after { content: "\\2191"; color: var(--ink); }
 th[aria-sort="descending"] button.sort::after { content: "\\2193"; color: var(--ink); }
-svg.gain { display: block; width: 26rem; height: auto; print-color-adjust: exact;
+svg.gain { display: block; width: 20rem; height: auto; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; }
 svg.gain text { font: 11px system-ui, sans-serif; fill: #5a5a5a; font-weight: 400; }
+table.gains th, table.gains td { padding-right: 0.6rem; }
 table.gains td { padding-top: 0.55rem; padding-bottom: 0.55rem; }
 table.gains td.fact, table.gains td.words { font-size: 0.8125rem; }
 td.parts { white-space: nowrap; }

@@ -24,7 +24,7 @@ PARTS = {
     "adaptivity": "adaptivity",
 }
 """Part of a gain -> what it is called."""
-WIDTH = 420.0
+WIDTH = 360.0
 _SIDE = 12.0
 
 
@@ -135,18 +135,18 @@ def scale_of(found: Sequence[Gain], margin: float | None, metric: Metric) -> Sca
 
 def gain_svg(gain: Gain, scale: Scale, margin: float | None, metric: Metric, colour: str) -> str:
     """Return one row: the total with its interval and seeds, and its parts below."""
-    height = 34.0 + 17.0 * len(gain.parts)
+    height = 38.0 + 17.0 * len(gain.parts)
     pieces = [_band(scale, margin, height), *_ticks(scale, height)]
     pieces += [
-        f'<circle cx="{scale.x(v):.1f}" cy="16" r="3.2" fill="{colour}" fill-opacity="0.28"/>'
+        f'<circle cx="{scale.x(v):.1f}" cy="27" r="3.4" fill="{colour}" fill-opacity="0.35"/>'
         for v in gain.seeds
     ]
     said = []
     if gain.total is not None:
-        pieces.append(_whisker(gain.total, scale, 16.0, colour, 3.0, 12.0))
+        pieces.append(_whisker(gain.total, scale, 12.0, colour, 3.0, 12.0))
         said.append(f"difference {' '.join(difference_text(gain.total, metric))}")
     for i, (name, part) in enumerate(gain.parts.items()):
-        y = 40.0 + 17.0 * i
+        y = 46.0 + 17.0 * i
         own = PART_COLOURS[i]
         zero, end = scale.x(0.0), scale.x(part.estimate)
         pieces.append(

@@ -30,7 +30,6 @@ from currgym.report.strips import (
     PERIODS,
     moment_name,
     plane_chart,
-    shown_run,
     strip_chart,
 )  # fmt: skip
 from currgym.report.text import count, difference_text, duration, number, steps_text
@@ -191,13 +190,8 @@ def frontier_section(sheet: Sheet, study: Study) -> str:
             continue
         frontier = known.get(arm.label)
         colour = sheet.palette[arm.label]
-        run = shown_run(arm)
-        more = []
-        if frontier is not None:
-            more.append(f"frontier share {_percent(frontier.frontier)}")
-        if run is not None and len(arm.shown) > 1:
-            more.append(f"teacher drawn: seed {run.seed}")
-        heading = sheet.heading(arm, " · ".join(more))
+        share = "" if frontier is None else f"frontier share {_percent(frontier.frontier)}"
+        heading = sheet.heading(arm, share)
         chart = strip_chart(arm, study, views, top, frontier, colour)
         strip = sheet.figure(f"{prefix}-{i}", chart, "", heading)
         (replays if arm.parameters.get("of") else strips).append(strip)
@@ -211,6 +205,8 @@ def frontier_section(sheet: Sheet, study: Study) -> str:
         "black lines: median and 10 to 90&nbsp;% of the tasks the teacher would propose at that "
         "time; bars with a dot: its likeliest Gaussians or boxes (16 to 84&nbsp;%)."
     )
+    if not study.single:
+        says += " The steps are of all seeds, the teacher drawn is that of the first."
     if study.metric.name == "mastered" and study.kind != "supervised":
         says += " Below it: what the students mastered on the fixed test set then."
     if views[0].axes[0].scale is not None:
