@@ -77,7 +77,7 @@ table.gains td.fact, table.gains td.words { font-size: 0.8125rem; }
 td.parts { white-space: nowrap; }
 td.parts .part { display: block; font-size: 0.8125rem; line-height: 17px; }
 td.parts .part:first-child { line-height: 26px; }
-td.parts b { font-variant-numeric: tabular-nums; }
+td.parts strong { font-variant-numeric: tabular-nums; }
 td .ends, .part .ends { color: var(--quiet); }
 .panels h3 { font-size: 0.95rem; }
 .chart { width: 100%; min-width: 0; }

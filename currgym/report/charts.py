@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from currgym.report.colours import MASTERY_RAMP, STEPS_RAMP, tint
+from currgym.report.colours import MASTERY_RAMP, tint
 from currgym.report.data import Arm, Metric, Study
-from currgym.report.maps import Axis, MasteryMap, StepsMap, View
+from currgym.report.maps import MasteryMap, StepsMap, View
 from currgym.report.plotting import (
     QUIET,
     RULE,
@@ -26,18 +26,14 @@ from currgym.report.plotting import (
     heat,
     layout_of,
     legend_of,
-    note,
     plain,
-    range_text,
     scale,
     task_axis,
     time_title,
 )  # fmt: skip
 from currgym.report.text import number
 
-__all__ = ["curves_chart", "dense_top", "mastery_cells_chart", "mastery_lines_chart", "steps_chart"]
-
-THIRDS = ("first third", "second third", "last third")
+__all__ = ["curves_chart", "dense_top", "mastery_cells_chart", "mastery_lines_chart"]
 
 
 def curves_chart(study: Study, palette: dict[str, str]) -> Chart:
@@ -143,54 +139,6 @@ def dense_top(maps: Sequence[StepsMap]) -> float:
     known = [m.density[np.isfinite(m.density)] for m in maps]
     values = np.concatenate(known) if known else np.empty(0)
     return float(np.clip(np.quantile(values, 0.99), 4.0, 12.0)) if len(values) else 4.0
-
-
-def steps_chart(arm: Arm, found: StepsMap, view: View, top: float) -> Chart:
-    """Return three maps of where an arm's steps went, one for each third of its budget."""
-    x_axis, y_axis = view.axes
-    traces: list[Spec] = []
-    layout = layout_of(
-        margin={"l": 48, "r": 14, "t": 24, "b": 40},
-        annotations=[],
-        shapes=[],
-    )
-    for period in range(3):
-        suffix = str(period + 1) if period else ""
-        left = period * 0.345
-        layout[f"xaxis{suffix}"] = task_axis(
-            x_axis, "x", domain=[left, left + 0.31], anchor=f"y{suffix}", title=period == 1,
-            room_at_end=period < 2,
-        )  # fmt: skip
-        layout[f"yaxis{suffix}"] = task_axis(
-            y_axis, "y", anchor=f"x{suffix}", title=period == 0, labels=period == 0
-        )
-        there = found.steps[period] > 0
-        layout["annotations"].append(
-            note(left + 0.155, 1.0, THIRDS[period] if there else f"{THIRDS[period]}: not yet")
-        )
-        if there:
-            traces.append(
-                _cells(
-                    found.edges, found.density[period], top, x_axis, y_axis,
-                    xaxis=f"x{suffix}", yaxis=f"y{suffix}",
-                )
-            )  # fmt: skip
-    says = f"Where {arm.label} spent its steps, in three thirds of the training."
-    return Chart((State("", traces, layout),), 216, says)
-
-
-def _cells(
-    edges: tuple[np.ndarray, ...], density: np.ndarray, top: float, x: Axis, y: Axis, **places: str
-) -> Spec:
-    texts = [
-        [
-            f"{range_text(y, edges[1], j)}<br>{range_text(x, edges[0], i)}<br>"
-            f"{number(density[i, j], 2)} times an even spread"
-            for i in range(density.shape[0])
-        ]
-        for j in range(density.shape[1])
-    ]
-    return heat(edges[0], edges[1], np.sqrt(density.T), np.sqrt(top), STEPS_RAMP, texts, **places)
 
 
 def mastery_cells_chart(arm: Arm, found: MasteryMap, view: View) -> Chart:

@@ -14,7 +14,14 @@ from currgym.report.charts import dense_top
 from currgym.report.colours import CYCLE, PART_COLOURS, STATE_COLOURS
 from currgym.report.data import Study
 from currgym.report.figures import (
-    MASTERY_MAP, STEPS_FORMAT, STEPS_MAP, STYLE, dress, frame, readable, study_colours,
+    MASTERY_MAP,
+    STEPS_FORMAT,
+    STEPS_MAP,
+    STYLE,
+    dress,
+    frame,
+    readable,
+    study_colours,
 )  # fmt: skip
 from currgym.report.frontier import STATES, frontiers, mastery_strip
 from currgym.report.gains import PARTS, gains, measure_of, scale_of
@@ -81,7 +88,9 @@ def gain(study: Study) -> Figure | None:
         ax.set_ylim(y - 0.4, -0.8)
         ax.tick_params(axis="y", length=0)
         unit = " (points)" if metric.name == "mastered" else ""
-        ax.set_xlabel(f"difference from {study.baseline}, {metric.label.removesuffix(' (%)')}{unit}")
+        ax.set_xlabel(
+            f"difference from {study.baseline}, {metric.label.removesuffix(' (%)')}{unit}"
+        )
         ax.grid(axis="x", color="#E6E6E6", linewidth=0.6)
         ax.spines["left"].set_visible(False)
     return figure
@@ -139,7 +148,9 @@ def frontier(study: Study) -> Figure | None:
                     _model(ax, arm, view, colour)
                     title = arm.label
                     if arm.label in known:
-                        title += f"\nfrontier share {100 * known[arm.label].frontier.estimate:.0f} %"
+                        title += (
+                            f"\nfrontier share {100 * known[arm.label].frontier.estimate:.0f} %"
+                        )
                     ax.set_title(title, color=readable(colour), fontweight="bold", fontsize=9)
                 elif what == "mastered":
                     strip = mastered[arm.label]
@@ -191,7 +202,12 @@ def _model(ax: Any, arm: Any, view: Any, colour: str) -> None:
     for step, low, middle, high, strength in model.pieces.tolist():
         ax.plot([step, step], [low, high], color=colour, linewidth=2, alpha=0.8)
         ax.plot(
-            [step], [middle], "o", color="white", markeredgecolor=colour, markersize=2 + 2 * strength
+            [step],
+            [middle],
+            "o",
+            color="white",
+            markeredgecolor=colour,
+            markersize=2 + 2 * strength,
         )
 
 

@@ -158,7 +158,7 @@ def _in_numbers(name: str, interval: Interval, metric: object, colour: str | Non
     value, ends = difference_text(interval, metric)  # type: ignore[arg-type]
     chip = "" if colour is None else f'<span class="chip" style="background:{colour}"></span>'
     return (
-        f'<span class="part">{chip}{escape(name)} <b>{value}</b> '
+        f'<span class="part">{chip}{escape(name)} <strong>{value}</strong> '
         f'<span class="ends">{ends}</span></span>'
     )
 
