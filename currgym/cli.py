@@ -287,10 +287,19 @@ def figure(folder: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=None, metavar="FILE")
 @click.option("--trust", is_flag=True, help="Allow importing modules that the run names.")
 def film(folder: Path, task: str | None, seed: int, out: Path | None, trust: bool) -> None:
-    """Film a run's student on an easy and a hard task, or on one of your choice."""
-    from currgym.runs.filming import film_run
+    """Film a run's student on an easy and a hard task, or on one of your choice.
+
+    Of a comparison, the first student of each teacher at several times of its training.
+    """
+    from currgym.runs.filming import film_run, film_study
     from currgym.runs.settings import parse_value, split_assignments
 
+    if (folder / "study.json").exists():
+        if task is not None or out is not None:
+            raise click.UsageError("--task and --out are for one run; give a run's folder")
+        for path in film_study(folder, seed, trust):
+            click.echo(str(path))
+        return
     chosen = None
     if task is not None:
         chosen = {k: parse_value(v) for k, v in split_assignments(task.split(",")).items()}
