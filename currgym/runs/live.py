@@ -88,5 +88,7 @@ class RunBar(Live):
         if self._begun is None:
             self._begun = (now, run.steps)
         pace = (run.steps - self._begun[1]) / max(now - self._begun[0], 1e-9)
-        left = (run.config.steps - run.steps) / pace if pace > 0 else float("nan")
-        self.say(f"{run.steps:,} of {run.config.steps:,} steps, {solved}, {left:.0f} s left")
+        steps_left = max(run.config.steps - run.steps, 0)  # a rollout may go beyond the budget
+        left = f"{steps_left / pace:.0f} s left" if pace > 0 else "starting"
+        words = [f"{run.steps:,} of {run.config.steps:,} steps", solved, left]
+        self.say(", ".join(word for word in words if word))

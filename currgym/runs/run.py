@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,6 +66,7 @@ class Run:
         self._next_evaluation = 0
         self._next_snapshot = 0
         self._last_mean: float | None = None
+        self._complete = False
 
     # Making one ----------------------------------------------------------------------------------
 
@@ -200,10 +202,13 @@ class Run:
                 else:
                     self._mark_time()
                 self._saved = time.monotonic()
-                session.train(lambda: self._safe_point(progress))
-                self._evaluate_if_due(final=True)
-                self._snapshot_if_due(final=True)
-                self._checkpoint()
+                if not self._complete:
+                    session.train(lambda: self._safe_point(progress))
+                    self._evaluate_if_due(final=True)
+                    self._snapshot_if_due(final=True)
+                    # In the last checkpoint: a run killed before its summary does not do it again.
+                    self._complete = True
+                    self._checkpoint()
                 progress(self)
             return self._finish(session)
         finally:
@@ -259,8 +264,8 @@ class Run:
 
     def _newest(self) -> Checkpoint | None:
         checkpoint, problems = self._checkpoints.newest()
-        for problem in problems:
-            self.notes.append(f"{problem}: fell back to the one before")
+        instead = "fell back to the one before" if checkpoint else "none is left, so begun anew"
+        self.notes += [f"{problem}: {instead}" for problem in problems]
         return checkpoint
 
     def _go_back(self, checkpoint: Checkpoint) -> None:
@@ -280,6 +285,7 @@ class Run:
         self._next_evaluation = int(own["next_evaluation"])
         self._next_snapshot = int(own["next_snapshot"])
         self._last_mean = own["last_mean"]
+        self._complete = bool(own.get("complete", False))
         self._spent = float(own["seconds"])
 
     @contextlib.contextmanager
@@ -364,6 +370,7 @@ class Run:
             "next_evaluation": self._next_evaluation,
             "next_snapshot": self._next_snapshot,
             "last_mean": self._last_mean,
+            "complete": self._complete,
             "seconds": self._seconds(),
         }
         self._checkpoints.save(self.steps, {"session": state, "run": own}, lengths, pieces)
@@ -390,12 +397,24 @@ class Run:
     def load_session(self, step: int | None = None) -> Session:
         """Return a session that can act as the student did at a checkpoint (newest by default).
 
+        Warns where the newest is damaged and the one before stands in.
+
         Raises:
             ValueError: If there is no sound checkpoint.
         """
-        checkpoint = self._checkpoints.at(step) if step is not None else self._newest()
-        if checkpoint is None:
-            raise ValueError(f"{self.folder} has no checkpoint yet")
+        if step is not None:
+            checkpoint: Checkpoint | None = self._checkpoints.at(step)
+        else:
+            checkpoint, problems = self._checkpoints.newest()
+            if checkpoint is None:
+                why = "; ".join(problems) or "none has been written yet"
+                raise ValueError(f"{self.folder} has no sound checkpoint: {why}")
+            for problem in problems:
+                warnings.warn(
+                    f"{problem}: fell back to the one before, at step {checkpoint.step:,}",
+                    stacklevel=2,
+                )
+        assert checkpoint is not None
         known = self.document.get("test_set")
         session = open_session(self.config, TestSet.from_json(known) if known else None)
         session.restore_policy(checkpoint.state()["session"])
@@ -435,7 +454,11 @@ class Run:
         run.document["forked_from"] = {"run": str(self.folder), "step": step}
         run.document["test_set"] = self.document["test_set"]
         run._write_config()
-        session = run._build()
+        try:
+            session = run._build()
+        except Exception:
+            run._forget()
+            raise
         run._begun, run._spent = time.monotonic(), 0.0
         logs = run._open_logs(session)
         try:
