@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -434,7 +435,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     args = _gather_arms(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        cli.main(args=args, prog_name="currgym", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            cli.main(args=args, prog_name="currgym", standalone_mode=False)
         code = DONE
     except click.exceptions.Exit as stop:
         code = stop.exit_code
@@ -450,6 +453,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         code = _explain(error)
     sys.exit(code)
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    """Show a warning as a sentence, without the line of code that gave it."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _gather_arms(args: list[str]) -> list[str]:

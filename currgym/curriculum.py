@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from currgym.outcomes import Outcomes
+from currgym.seeds import episode_seeds
 from currgym.teaching import Proposals, TeacherLike
 
 __all__ = ["Curriculum", "Ledger", "Recorder", "Tickets"]
@@ -242,7 +243,8 @@ class Curriculum:
         while len(seeds) < n:
             if not self._seeds_ahead:
                 self._seed_block = self._rng.bit_generator.state
-                self._seeds_ahead = self._rng.integers(SEED_LIMIT, size=_SEED_BLOCK).tolist()[::-1]
+                block = self._rng.integers(SEED_LIMIT, size=_SEED_BLOCK)
+                self._seeds_ahead = episode_seeds(block)[::-1]
             seeds.append(self._seeds_ahead.pop())
         return seeds
 
