@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import concatenate, create_empty_array
 from numpy.typing import NDArray
 
 from currgym.runs.config import environment_spec
@@ -166,8 +168,7 @@ class Evaluator:
             if len(again) and open_.any():
                 starts[again] = True
                 returns[again], lengths[again] = 0.0, 0
-                fresh = self._begin(again, [current[slot] for slot in again.tolist()])
-                observations[again] = fresh[again]
+                observations = self._begin(again, [current[slot] for slot in again.tolist()])
         return [row for row in rows if row is not None]
 
     def _begin(self, slots: NDArray[np.int64], pairs: list[int]) -> NDArray[Any]:
@@ -187,16 +188,22 @@ class _SingleDesk:
     def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], count: int) -> None:
         self.count = count
         self._envs = [gymnasium.make(env_id, **env_kwargs) for _ in range(count)]
-        space = self._envs[0].observation_space
-        self._latest = np.zeros((count, *(space.shape or ())), dtype=space.dtype)
+        self._space = self._envs[0].observation_space
+        self._latest: list[Any] = [None] * count
 
     def cost(self, open_: NDArray[np.bool_]) -> int:
         return int(open_.sum())
 
     def begin(self, slots: NDArray[np.int64], tasks: list[Any], seeds: list[int]) -> NDArray[Any]:
         for slot, task, seed in zip(slots.tolist(), tasks, seeds, strict=True):
-            self._latest[slot], _ = self._envs[slot].reset(seed=seed, options={"task": task})
-        return self._latest.copy()
+            observation, _ = self._envs[slot].reset(seed=seed, options={"task": task})
+            self._latest[slot] = deepcopy(observation)
+        return self._batch()
+
+    def _batch(self) -> Any:
+        """Return all observations, whatever they are made of; at first all are begun at once."""
+        empty = create_empty_array(self._space, self.count, fn=np.zeros)
+        return concatenate(self._space, self._latest, empty)
 
     def step(
         self, actions: NDArray[Any], open_: NDArray[np.bool_]
@@ -205,10 +212,10 @@ class _SingleDesk:
         solved: list[Any] = [None] * self.count
         for slot in np.flatnonzero(open_).tolist():
             observation, reward, terminated, truncated, info = self._envs[slot].step(actions[slot])
-            self._latest[slot], rewards[slot] = observation, reward
+            self._latest[slot], rewards[slot] = deepcopy(observation), float(reward)
             done[slot] = terminated or truncated
             solved[slot] = info.get("success")
-        return self._latest.copy(), rewards, done, solved
+        return self._batch(), rewards, done, solved
 
     def close(self) -> None:
         for env in self._envs:

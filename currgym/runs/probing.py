@@ -6,11 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
+from gymnasium.vector.utils import concatenate, create_empty_array
 
 from currgym.curriculum import Curriculum
-from currgym.students.rl import SB3Student
+from currgym.scores import VALUE_SCORES, episode_scores
+from currgym.students.rl import Policy, SB3Student
+from currgym.teaching import Teacher
 
-__all__ = ["Prober"]
+__all__ = ["Prober", "asks_for_probes"]
+
+_START, _GOES_ON = np.array([True]), np.array([False])
+
+
+def asks_for_probes(teacher: Teacher) -> bool:
+    """Tell whether a teacher may have requests, needed or not."""
+    kind = type(teacher)
+    written = kind.requests is not Teacher.requests or kind._requests is not Teacher._requests
+    return written or "probe" in teacher.needs
 
 
 class Prober:
@@ -32,22 +45,67 @@ class Prober:
         if tickets is None:
             return
         policy = student.policy()
-        columns: dict[str, Any] = {
-            "returns": [], "lengths": [], "successes": [], "terminated": [], "truncated": [],
-        }  # fmt: skip
+        wanted = frozenset(getattr(curriculum.teacher, "needs", ()))
+        columns: dict[str, list[Any]] = {}
+        scores: dict[str, list[float]] = {}
         for task, seed in zip(tickets.tasks, tickets.seeds.tolist(), strict=True):
-            observation, _ = self._env.reset(seed=seed, options={"task": task})
-            total, length, terminated, truncated = 0.0, 0, False, False
-            info: dict[str, Any] = {}
-            while not (terminated or truncated):
-                action = policy.act(observation[None])[0]
-                observation, reward, terminated, truncated, info = self._env.step(action)
-                total += float(reward)
-                length += 1
-            success = info.get("success", self._mastery is not None and total > self._mastery)
-            for name, value in zip(
-                columns, (total, length, float(success), terminated, truncated), strict=True
-            ):
-                columns[name].append(value)
+            found, scored = self._play(task, seed, policy, student, wanted)
+            for name, value in found.items():
+                columns.setdefault(name, []).append(value)
+            for name, score in scored.items():
+                scores.setdefault(name, []).append(score)
         returns = columns.pop("returns")
-        curriculum.settle(tickets.ids, returns, step=step, **columns)
+        # Some episodes may say whether they succeeded and others not: then nobody knows of all.
+        if None in columns["successes"]:
+            del columns["successes"]
+        curriculum.settle(tickets.ids, returns, step=step, scores=scores, **columns)
+
+    def _play(
+        self, task: Any, seed: int, policy: Policy, student: SB3Student, wanted: frozenset[str]
+    ) -> tuple[dict[str, Any], dict[str, float]]:
+        """Return the columns of one attempt, and the scores that its teacher needs."""
+        gamma = student.gamma
+        asked = bool(wanted & (VALUE_SCORES | {"initial_values"}))
+        observation, info = self._env.reset(seed=seed, options={"task": task})
+        start, rewards, values = _START, [], []
+        terminated = truncated = False
+        while not (terminated or truncated):
+            batch = self._batch(observation)
+            if asked:
+                values.append(student.estimate(batch))
+            action = policy.act(batch, start)[0]
+            start = _GOES_ON
+            observation, reward, terminated, truncated, info = self._env.step(action)
+            rewards.append(float(reward))
+        total = sum(rewards)
+        columns = {
+            "returns": total,
+            "lengths": len(rewards),
+            "successes": self._success(info, total),
+            "terminated": terminated,
+            "truncated": truncated,
+            "discounted": sum(r * gamma**t for t, r in enumerate(rewards)),
+        }
+        if not asked:
+            return columns, {}
+        final = 0.0 if terminated else student.estimate(self._batch(observation))
+        if "initial_values" in wanted:
+            columns["initial_values"] = values[0]
+        return columns, episode_scores(
+            rewards, values, final, gamma=gamma, gae_lambda=student.gae_lambda,
+            names=wanted & VALUE_SCORES,
+        )  # fmt: skip
+
+    def _success(self, info: Mapping[str, Any], total: float) -> float | None:
+        if info.get("success") is not None:
+            return float(info["success"])
+        return None if self._mastery is None else float(total > self._mastery)
+
+    def _batch(self, observation: Any) -> Any:
+        """Return a batch of one, whatever the observation is made of."""
+        space = self._env.observation_space
+        return concatenate(space, [observation], create_empty_array(space, 1, fn=np.zeros))
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()
