@@ -627,9 +627,7 @@ class DiscreteTasks(TaskSpace):
         """Return tasks as int64 ``(n,)``."""
         array = np.atleast_1d(np.asarray(tasks))
         if array.ndim != 1:
-            raise ValueError(
-                f"tasks of a discrete space must have shape (n,), got {array.shape}"
-            )
+            raise ValueError(f"tasks of a discrete space must have shape (n,), got {array.shape}")
         if array.dtype.kind not in "iu":
             numbers = array.astype(np.float64)
             if not (np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all()):

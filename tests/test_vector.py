@@ -14,12 +14,11 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from numpy.typing import NDArray
 
 import currgym
-from currgym import (
-    BoxTasks, Curriculum, CurriculumVectorEnv, Outcomes, Proposals, Teacher, make_teacher,
-)  # fmt: skip
+from currgym import BoxTasks, Curriculum, CurriculumVectorEnv, Outcomes, Proposals, make_teacher
 from currgym.envs.base import Parameter, TaskEnv
 from currgym.scores import episode_scores
 from currgym.states import load_state, save_state
+from currgym.teaching import Teacher
 from currgym.vector import declared
 
 MODES = list(AutoresetMode)
@@ -806,7 +805,7 @@ def test_levels(kind: Any, mode: AutoresetMode) -> None:
 @pytest.mark.parametrize("proposes", [False, True])
 def test_a_teacher_may_write_whole_numbers(proposes: bool, mode: AutoresetMode) -> None:
     """Lists of ints and then of floats: the books must not become whole-numbered."""
-    stages = [[[1, 2]], [[0.5, 0.25]]]
+    stages: list[list[list[float]]] = [[[1, 2]], [[0.5, 0.25]]]
 
     class Staged:
         asked = 0

@@ -7,12 +7,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector.utils import concatenate, create_empty_array
 
 from currgym.curriculum import Curriculum
 from currgym.scores import VALUE_SCORES, episode_scores
 from currgym.students.rl import Policy, SB3Student
 from currgym.teaching import Teacher
+from currgym.vector import stack
 
 __all__ = ["Prober", "asks_for_probes"]
 
@@ -46,7 +46,7 @@ class Prober:
             return
         policy = student.policy()
         wanted = frozenset(getattr(curriculum.teacher, "needs", ()))
-        columns: dict[str, list[Any]] = {}
+        columns: dict[str, Any] = {}
         scores: dict[str, list[float]] = {}
         for task, seed in zip(tickets.tasks, tickets.seeds.tolist(), strict=True):
             found, scored = self._play(task, seed, policy, student, wanted)
@@ -70,7 +70,7 @@ class Prober:
         start, rewards, values = _START, [], []
         terminated = truncated = False
         while not (terminated or truncated):
-            batch = self._batch(observation)
+            batch = stack([observation])
             if asked:
                 values.append(student.estimate(batch))
             action = policy.act(batch, start)[0]
@@ -88,7 +88,7 @@ class Prober:
         }
         if not asked:
             return columns, {}
-        final = 0.0 if terminated else student.estimate(self._batch(observation))
+        final = 0.0 if terminated else student.estimate(stack([observation]))
         if "initial_values" in wanted:
             columns["initial_values"] = values[0]
         return columns, episode_scores(
@@ -100,11 +100,6 @@ class Prober:
         if info.get("success") is not None:
             return float(info["success"])
         return None if self._mastery is None else float(total > self._mastery)
-
-    def _batch(self, observation: Any) -> Any:
-        """Return a batch of one, whatever the observation is made of."""
-        space = self._env.observation_space
-        return concatenate(space, [observation], create_empty_array(space, 1, fn=np.zeros))
 
     def close(self) -> None:
         """Close the environment."""
