@@ -46,6 +46,15 @@ def _tickets(first: int, tasks: NDArray[Any], seeds: list[int]) -> Tickets:
     return Tickets(ids, tasks, np.array(seeds, dtype=np.int64))
 
 
+def _given_seeds(seeds: ArrayLike, n: int) -> list[int]:
+    """Return a teacher's own episode seeds, looked through before anything is handed out."""
+    array = np.asarray(seeds)
+    whole = array.dtype.kind in "iu" or bool((array == np.floor(array)).all())
+    if array.shape != (n,) or not whole or (array < 0).any():
+        raise ValueError(f"seeds of {n} proposals must be {n} whole numbers from 0, got {seeds!r}")
+    return [int(seed) for seed in array.tolist()]
+
+
 @dataclass
 class Ledger:
     """What has been spent. Attempts and their steps are counted by the curriculum itself.
@@ -197,9 +206,13 @@ class Curriculum:
         if self.lag is not None:
             self._wait_for_order(n)
         propose = getattr(self.teacher, "propose", None)
-        if propose is None:
-            return self._hand_out(Proposals(np.asarray(self.teacher.sample(n))), envs, probe=False)
-        return self._hand_out(propose(n), envs, probe=False)
+        proposals = Proposals(np.asarray(self.teacher.sample(n))) if propose is None else propose(n)
+        if len(proposals) != n:
+            raise ValueError(
+                f"{self.teacher!r} was asked for {n} tasks and returned an array of shape "
+                f"{np.shape(proposals.tasks)}: one row a task"
+            )
+        return self._hand_out(proposals, envs, probe=False)
 
     def requests(self) -> Tickets | None:
         """Issue the teacher's requests: attempts from which nothing may be learned, or None."""
@@ -220,11 +233,12 @@ class Curriculum:
     ) -> tuple[int, NDArray[Any], list[int]]:
         tasks = np.array(proposals.tasks)  # a copy: a teacher may write its array again
         n = len(tasks)
+        given = None if proposals.seeds is None else _given_seeds(proposals.seeds, n)
         first, self._next_id = self._next_id, self._next_id + n
         # Drawn even where the teacher gives its own, so that the stream does not depend on it.
         seeds = self._draw_seeds(n)
-        if proposals.seeds is not None:
-            seeds = np.asarray(proposals.seeds, dtype=np.int64).tolist()
+        if given is not None:
+            seeds = given
         if envs is None:
             envs = [-1] * n
         if n == 1:  # the common case, without a loop
@@ -330,7 +344,9 @@ class Curriculum:
             self._flush(self._next_id)
 
     def _take(self, ids: ArrayLike) -> list[int]:
-        array = np.asarray(ids, dtype=np.int64)
+        array = np.asarray(ids)
+        if array.dtype.kind not in "iu" and array.size:
+            raise KeyError(f"tickets go by whole numbers, got {ids!r}")
         keys: list[int] = array.tolist() if array.ndim else [int(array)]
         for key in keys:
             if key not in self._open:

@@ -34,9 +34,23 @@ class Ticket(NamedTuple):
     seed: int
 
 
+class Played(NamedTuple):
+    """One finished episode.
+
+    Attributes:
+        columns: Of :class:`currgym.Outcomes`, one number each.
+        rewards: Of each step.
+        final: The last observation.
+    """
+
+    columns: dict[str, float]
+    rewards: list[float]
+    final: Any
+
+
 def play(
     env: Any, task: Any, seed: int, act: Callable[[Any], Any], mastery: float | None = None
-) -> dict[str, float]:
+) -> Played:
     """Play one episode.
 
     Args:
@@ -45,22 +59,23 @@ def play(
         seed: Of the episode.
         act: Gives the action for an observation.
         mastery: Return above which it succeeds where ``info["success"]`` says nothing.
-
-    Returns:
-        Columns of :class:`currgym.Outcomes`, one number each.
     """
     observation, info = env.reset(seed=seed, options={"task": task})
-    total, length, terminated, truncated = 0.0, 0, False, False
+    rewards: list[float] = []
+    terminated = truncated = False
     while not (terminated or truncated):
         observation, reward, terminated, truncated, info = env.step(act(observation))
-        total += float(reward)
-        length += 1
+        rewards.append(float(reward))
+    total = sum(rewards)
     columns = {
-        "returns": total, "lengths": length, "terminated": terminated, "truncated": truncated,
+        "returns": total, "lengths": len(rewards), "terminated": terminated, "truncated": truncated,
     }  # fmt: skip
-    if "success" in info or mastery is not None:
-        columns["successes"] = float(info.get("success", mastery is not None and total > mastery))
-    return columns
+    success = info.get("success")
+    if success is not None:
+        columns["successes"] = float(success)
+    elif mastery is not None:
+        columns["successes"] = float(total > mastery)
+    return Played(columns, rewards, observation)
 
 
 class Player:
@@ -89,7 +104,7 @@ class Player:
         env = gymnasium.make(self.env, **self.parameters)
         act = self.behaviour()
         mastery = env.get_wrapper_attr("mastery") if env.has_wrapper_attr("mastery") else None
-        return lambda task, seed: play(env, task, seed, act, mastery)
+        return lambda task, seed: play(env, task, seed, act, mastery).columns
 
 
 class Attempts:

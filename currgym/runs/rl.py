@@ -12,7 +12,7 @@ from currgym import sb3
 from currgym.curriculum import Curriculum, Ledger
 from currgym.runs.config import RunConfig, environment_id
 from currgym.runs.evaluation import Evaluator, TestRow, TestSet
-from currgym.runs.probing import Prober
+from currgym.runs.probing import Prober, asks_for_probes
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
@@ -111,12 +111,12 @@ class RLSession:
         self.student = SB3Student(
             config.student, self.venv, seed=seed_for(config.seed, "student"), **parameters
         )
-        self.venv.attach(self.student.model)
+        self.student.attach(self.venv)
         self.exact = self.student.exact
         self.notes = self._notes()
         self._evaluator: Evaluator | None = None
         self._prober: Prober | None = None
-        if "probe" in self.teacher.needs:
+        if asks_for_probes(self.teacher):
             self._prober = Prober(about.env_id, config.env_parameters, about.mastery)
 
     def _notes(self) -> tuple[str, ...]:
@@ -257,3 +257,5 @@ class RLSession:
         self.venv.close()
         if self._evaluator is not None:
             self._evaluator.close()
+        if self._prober is not None:
+            self._prober.close()
