@@ -97,6 +97,9 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Policies kept over a run, from which 'currgym film' shows progress."),
         click.option("--checkpoint-every", type=click.FloatRange(0), default=60.0,
                      show_default=True, metavar="SECONDS", help="Between checkpoints."),
+        click.option("--step-timeout", type=click.FloatRange(0, min_open=True), default=300.0,
+                     show_default=True, metavar="SECONDS",
+                     help="End a run whose environment takes longer than this for one step."),
         click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
                      help="Threads of torch and OpenMP in each run."),
         click.option("--log", multiple=True, metavar="wandb|mlflow",
@@ -376,6 +379,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         checkpoint_every=options["checkpoint_every"],
         threads=options["threads"],
         keep_policies=options["keep_policies"],
+        step_timeout=options["step_timeout"],
         modules=list(options["modules"]),
         log=list(options["log"]),
     )

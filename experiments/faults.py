@@ -55,24 +55,24 @@ AIMED = PHASES[2:]
 SLOTS = 1 << 16
 
 PPO = [
-    "CartPole-v0", "--teacher", "alp-gmm", "--student", "ppo", "--steps", "3072", "--num-envs", "4",
+    "CartPole-v0", "--teacher", "alp-gmm", "--student", "ppo", "--steps", "2048", "--num-envs", "4",
     "--set", "student.n_steps=128", "--set", "student.n_epochs=4", "--set", "teacher.fit_period=40",
-    "--test-tasks", "4", "--test-seeds", "1", "--evaluate-every", "1024",
+    "--test-tasks", "4", "--test-seeds", "1", "--evaluate-every", "700",
 ]  # fmt: skip
 SAC = [
-    "Pendulum-v0", "--teacher", "alp-gmm", "--student", "sac", "--steps", "900", "--num-envs", "2",
-    "--set", "student.learning_starts=100", "--set", "student.batch_size=32",
+    "Pendulum-v0", "--teacher", "alp-gmm", "--student", "sac", "--steps", "600", "--num-envs", "2",
+    "--set", "student.learning_starts=150", "--set", "student.batch_size=32",
     "--set", "student.net_arch=[16,16]", "--set", "student.buffer_size=1000",
-    "--set", "teacher.fit_period=4", "--test-tasks", "2", "--test-seeds", "1",
-    "--evaluate-every", "300",
+    "--set", "teacher.fit_period=2", "--test-tasks", "2", "--test-seeds", "1",
+    "--evaluate-every", "200",
 ]  # fmt: skip
 DIGITS = [
-    "data/digits", "--teacher", "alp-gmm", "--steps", "4800", "--evaluate-every", "1600",
+    "data/digits", "--teacher", "alp-gmm", "--steps", "3200", "--evaluate-every", "1100",
     "--set", "teacher.fit_period=250",
 ]  # fmt: skip
 STUDY = [
-    "data/digits", "--teachers", "random", "alp-gmm", "--seeds", "2", "--steps", "4800",
-    "--evaluate-every", "1600", "--jobs", "2",
+    "data/digits", "--teachers", "random", "alp-gmm", "--seeds", "2", "--steps", "3200",
+    "--evaluate-every", "1100", "--jobs", "2",
 ]  # fmt: skip
 
 
@@ -348,7 +348,7 @@ def kill_once(
     worker = scenario.command == "compare" and (aim is not None or bench.rng.random() < 0.5)
     victim = leader
     if aim is None:
-        time.sleep(bench.rng.uniform(0.0, scenario.seconds))
+        time.sleep(bench.rng.uniform(0.0, 0.6 * scenario.seconds))
         if worker:
             workers = workers_of(leader)
             victim = int(bench.rng.choice(workers)) if workers else leader
@@ -447,7 +447,7 @@ def trial(
     """Kill one run a few times, let it end, and compare it with its twin."""
     name = f"{scenario.name}-{number}"
     kills = 0
-    for attempt in range(3 * wanted):
+    for attempt in range(2 * wanted):
         out = bench.folder / name
         if kills == wanted or is_finished(scenario, out):
             break
@@ -504,13 +504,13 @@ def measure(kills: int, seed: int, tally: Tally, keep: list[Path]) -> None:
         make_twin(bench, scenario)
         say(f"{scenario.name}: {scenario.seconds:.1f} s without a kill")
     # A study starts its workers from nothing, so it gets fewer trials than the others.
-    order = ("ppo", "sac", "supervised", "ppo", "sac", "supervised", "study")
+    order = ("ppo", "sac", "supervised") * 3 + ("study",)
     by_name = {scenario.name: scenario for scenario in SCENARIOS}
     aims = {s.name: in_turn(s.phases, rng) for s in SCENARIOS}
     number = 0
     while tally.total < kills:
         scenario = by_name[order[number % len(order)]]
-        wanted = min(4, kills - tally.total)
+        wanted = min(6, kills - tally.total)
         trial(bench, scenario, number, tally, wanted, aims[scenario.name])
         number += 1
         say(

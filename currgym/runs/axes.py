@@ -102,6 +102,7 @@ class Axis:
         share: FloatArray = np.diff(edges) / (edges[-1] - edges[0])
         return share
 
+
 def axes_of(space: TaskSpace) -> tuple[Axis, ...]:
     """Return the axes along which tasks are counted; none for a space without dimensions.
 

@@ -1,4 +1,4 @@
-"""Are two runs the same? Byte by byte where there are bytes, number by number where there are not."""
+"""Are two runs the same? Byte by byte for logs, number by number for the final state."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def compare_runs(recorded: Path, again: Path) -> list[str]:
         found.append(f"final state: {state}")
     summaries = [folder / "summary.json" for folder in (recorded, again)]
     if all(path.exists() for path in summaries):
-        ledgers = [read_json(path).get("ledger") for path in summaries]
-        ledger = first_difference(*ledgers, "ledger")
+        spent = [read_json(path).get("ledger") for path in summaries]
+        ledger = first_difference(spent[0], spent[1], "ledger")
         if ledger is not None:
             found.append(ledger)
     return found
@@ -80,7 +80,9 @@ def _first_line(recorded: Path, again: Path, lengths: tuple[int, int]) -> str | 
     with recorded.open("rb") as first, again.open("rb") as second:
         header, left = "", list(lengths)
         for number in itertools.count(1):
-            lines = [file.readline(max(n, 0)) for file, n in zip((first, second), left, strict=True)]
+            lines = [
+                file.readline(max(n, 0)) for file, n in zip((first, second), left, strict=True)
+            ]
             if lines[0] != lines[1]:
                 shown = [line.decode("utf-8", "replace").strip() for line in lines]
                 return f"{recorded.name}, line {number}: {_in_words(header, *shown)}"

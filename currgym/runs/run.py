@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from currgym.documents import read_json, reading, write_whole
+from currgym.documents import Damaged, read_json, reading, sentence, write_whole
 from currgym.runs.cells import CellCounter
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
 from currgym.runs.config import RunConfig
@@ -29,9 +30,10 @@ from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
 from currgym.runs.session import Session, open_session
 from currgym.runs.tracking import Tracks
+from currgym.runs.watching import Watchdog, blame
 from currgym.teaching import teachers
 
-__all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
+__all__ = ["Busy", "Failed", "Interrupted", "Progress", "Run", "load_policy"]
 
 Progress = Callable[["Run"], None]
 SNAPSHOTS = 60
@@ -42,6 +44,10 @@ SHOWN_EVERY = 2.0
 
 class Busy(RuntimeError):
     """Another process is at work in the run's folder."""
+
+
+class Failed(RuntimeError):
+    """A run came to an end that is not its own; the message says where."""
 
 
 class Interrupted(Exception):
@@ -183,6 +189,8 @@ class Run:
         Raises:
             Busy: If another process trains this run.
             Interrupted: After SIGINT or SIGTERM, once a checkpoint is written.
+            Failed: If anything else goes wrong, with the task and seed where an environment raises,
+                hangs, or returns what is not finite.
             OSError: If the disk is full; earlier checkpoints are untouched.
         """
         if self.finished:
@@ -205,6 +213,7 @@ class Run:
 
     def _train(self, progress: Progress) -> dict[str, Any]:
         checkpoint = self._newest()
+        (self.folder / "error.txt").unlink(missing_ok=True)
         try:
             session = self._build()
         except Exception:
@@ -219,7 +228,7 @@ class Run:
             self._start_over()
         logs = self._open_logs(session)
         try:
-            with self._signals():
+            with self._signals(), self._watched(session):
                 if checkpoint is not None:
                     self._load(checkpoint)
                 else:
@@ -348,6 +357,24 @@ class Run:
         finally:
             for name, handler in before.items():
                 signal.signal(name, handler)
+
+    @contextlib.contextmanager
+    def _watched(self, session: Session) -> Iterator[None]:
+        """Say at which step a run has failed, and in which task if an environment is to blame."""
+        with Watchdog(self.config.step_timeout, session.playing):
+            try:
+                yield
+            except (Interrupted, Damaged, OSError):
+                raise
+            except Exception as error:
+                told = sentence(blame(error, session.playing) or error)
+                details = self.folder / "error.txt"
+                with contextlib.suppress(OSError):
+                    details.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+                raise Failed(
+                    f"{self.folder} stopped at step {self.steps:,}: {told}. Earlier checkpoints "
+                    f"are untouched; where it happened is in {details.name} there"
+                ) from error
 
     def _safe_point(self, progress: Progress) -> None:
         self._note_if_due()

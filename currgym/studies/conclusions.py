@@ -318,8 +318,7 @@ class _Panel:
         if base is None or arm is base or not {"yoked", "yoked-shuffled"} <= set(replays):
             return None
         four = [
-            self.counted(a.values)
-            for a in (base, replays["yoked-shuffled"], replays["yoked"], arm)
+            self.counted(a.values) for a in (base, replays["yoked-shuffled"], replays["yoked"], arm)
         ]
         if self.paired:
             common = [seed for seed in four[0] if all(seed in values for values in four)]
@@ -333,9 +332,7 @@ class _Panel:
             self.endpoint.bounds, self.level,
         )  # fmt: skip
 
-    def verdict(
-        self, arm: ArmValues, base: ArmValues | None, contrast: Contrast | None
-    ) -> Verdict:
+    def verdict(self, arm: ArmValues, base: ArmValues | None, contrast: Contrast | None) -> Verdict:
         ours, theirs = self.both(arm, base) if base is not None else ([*arm.values], [])
         seeds = min(len(ours), len(theirs)) if base is not None else len(ours)
         if not self.frozen or self.plan is None:
@@ -352,9 +349,7 @@ class _Panel:
             return Verdict("exploratory, no verdict", "not among the plan's contrasts", final=False)
         if contrast is None:
             return judge(self.kind, seeds)
-        return conclude(
-            self.plan, self.kind, seeds, contrast.difference, True, contrast.adjusted_p
-        )
+        return conclude(self.plan, self.kind, seeds, contrast.difference, True, contrast.adjusted_p)
 
     def best(self) -> BestArm | None:
         if not self.frozen or self.plan is None:
