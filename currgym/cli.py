@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import itertools
 import sys
@@ -16,6 +17,11 @@ import currgym
 __all__ = ["main"]
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_DISK = {
+    errno.ENOSPC: "no space left", errno.EDQUOT: "no space left", errno.EFBIG: "no space left",
+    errno.EROFS: "cannot write there", errno.EACCES: "no permission", errno.EPERM: "no permission",
+}  # fmt: skip
 
 
 _ELSEWHERE: dict[str, str] = {
@@ -168,7 +174,7 @@ def resume(folder: Path, jobs: int, trust: bool) -> None:
     if (folder / "study.toml").exists():
         from currgym.studies import Study
 
-        _run_study(Study.open(folder), jobs)
+        _run_study(Study.open(folder, trust=trust), jobs)
         return
     run = Run.open(folder, trust)
     if run.finished:
@@ -461,10 +467,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Interrupted):
         click.echo(str(error), err=True)
         return INTERRUPTED
-    if (isinstance(error, OSError) and error.errno == 28) or (
-        isinstance(error, OSError) and (error.errno == 27)
-    ):
-        click.echo(f"error: no space left: {error}. The last checkpoint is untouched.", err=True)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        what = _DISK[error.errno]
+        click.echo(f"error: {what}: {error}. The last checkpoint is untouched.", err=True)
         return FAILED
     import gymnasium
 

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from currgym.documents import Damaged, read_json, reading, sentence, write_whole
 from currgym.runs.cells import CellCounter
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
-from currgym.runs.config import RunConfig
+from currgym.runs.config import RunConfig, check_trusted
 from currgym.runs.evaluation import TestSet
 from currgym.runs.logs import Logs
 from currgym.runs.policies import KeptPolicies
@@ -140,13 +140,37 @@ class Run:
                     f"{folder} has symbolic links ({', '.join(sorted(links))}), which may lead "
                     "anywhere: if you trust its author, pass --trust"
                 )
-            foreign = [name for name in config.foreign if name not in (trust or ())]
-            if foreign:
-                raise ValueError(
-                    f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
-                )
+        check_trusted(folder, config.foreign, trust)
         config.load_modules()
         return cls(folder, config, document)
+
+    def take(self, config: RunConfig) -> None:
+        """Go on under this configuration, which must ask for the same run.
+
+        What decides nothing about a result may differ: names, times, and where a log lies.
+
+        Raises:
+            ValueError: If it asks for another run.
+        """
+        mine, asked = self._question(self.config), self._question(config)
+        if mine != asked:
+            names = ", ".join(name for name in asked if mine.get(name) != asked[name])
+            raise ValueError(
+                f"{self.folder} holds another run than the one asked for (they differ in {names}): "
+                "delete it"
+            )
+        self.config = replace(config, teacher_parameters=self.config.teacher_parameters)
+
+    @staticmethod
+    def _question(config: RunConfig) -> dict[str, Any]:
+        """Return what decides a run's result, as JSON gives it back; its files lie anywhere."""
+        asked = config.question()
+        parameters = asked["teacher_parameters"]
+        for name in teachers[config.teacher].files & set(parameters):
+            if isinstance(parameters[name], (str, os.PathLike)):
+                parameters[name] = None
+        plain: dict[str, Any] = json.loads(json.dumps(asked, default=list))
+        return plain
 
     def _forget(self) -> None:
         """Leave no folder behind for what could not even be built: it would be in the way."""

@@ -54,7 +54,7 @@ class Naughty(gymnasium.Env[Any, Any]):
             time.sleep(3600.0)
         if fault == "native":  # holds the interpreter's lock, so that no other thread runs
             ctypes.PyDLL(None).sleep(3600)
-        over = self.steps >= 10 and not fault == "endless"
+        over = self.steps >= 10 and fault != "endless"
         return observation, reward, over, False, {}
 
 
