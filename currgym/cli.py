@@ -25,6 +25,7 @@ _DISK = {
 
 
 _ELSEWHERE: dict[str, str] = {
+    "reproduce": "currgym.commands.reproduce",
     "study": "currgym.commands.study",
 }
 """Commands with a module of their own (of the same name in it), imported when asked for."""
@@ -430,8 +431,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     args = _gather_arms(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        cli.main(args=args, prog_name="currgym", standalone_mode=False)
-        code = DONE
+        returned = cli.main(args=args, prog_name="currgym", standalone_mode=False)
+        code = returned if isinstance(returned, int) else DONE
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.UsageError as error:
@@ -469,7 +470,7 @@ def _explain(error: Exception) -> int:
         return INTERRUPTED
     if isinstance(error, OSError) and error.errno in _DISK:
         what = _DISK[error.errno]
-        click.echo(f"error: {what}: {error}. The last checkpoint is untouched.", err=True)
+        click.echo(f"error: {what}: {error}. Checkpoints are untouched.", err=True)
         return FAILED
     import gymnasium
 

@@ -561,7 +561,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     kills = 10 if options.short else options.kills
-    tally, keep = Tally(), []
+    tally = Tally()
+    keep: list[Path] = []
     begin = time.monotonic()
     measure(kills, options.seed, tally, keep)
     result = document(tally, kills, time.monotonic() - begin)

@@ -103,7 +103,8 @@ class Run:
         """
         folder = Path(folder)
         # What a wait for the folder's lock, and a kill before the run has begun, leave behind.
-        left = {".lock", ".config.json.draft"}
+        copies = (f"{name}{path.suffix}" for name, path in _files(config, Path()))
+        left = {".lock", ".config.json.draft", *copies}
         if folder.exists() and any(path.name not in left for path in folder.iterdir()):
             if not force:
                 what = "another run" if (folder / "config.json").exists() else "other files"
