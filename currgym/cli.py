@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import itertools
 import sys
@@ -18,8 +19,14 @@ __all__ = ["main"]
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
+_DISK = {
+    errno.ENOSPC: "no space left", errno.EDQUOT: "no space left", errno.EFBIG: "no space left",
+    errno.EROFS: "cannot write there", errno.EACCES: "no permission", errno.EPERM: "no permission",
+}  # fmt: skip
+
 
 _ELSEWHERE: dict[str, str] = {
+    "reproduce": "currgym.commands.reproduce",
     "study": "currgym.commands.study",
     "watch": "currgym.commands.watch",
 }
@@ -99,6 +106,9 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Policies kept over a run, from which 'currgym film' shows progress."),
         click.option("--checkpoint-every", type=click.FloatRange(0), default=60.0,
                      show_default=True, metavar="SECONDS", help="Between checkpoints."),
+        click.option("--step-timeout", type=click.FloatRange(0, min_open=True), default=300.0,
+                     show_default=True, metavar="SECONDS",
+                     help="End a run whose environment takes longer than this for one step."),
         click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
                      help="Threads of torch and OpenMP in each run."),
         click.option("--log", multiple=True, metavar="wandb|mlflow",
@@ -170,7 +180,7 @@ def resume(folder: Path, jobs: int, trust: bool) -> None:
     if (folder / "study.toml").exists():
         from currgym.studies import Study
 
-        _run_study(Study.open(folder), jobs)
+        _run_study(Study.open(folder, trust=trust), jobs)
         return
     run = Run.open(folder, trust)
     if run.finished:
@@ -391,6 +401,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         threads=options["threads"],
         keep_policies=options["keep_policies"],
         workers=options["workers"],
+        step_timeout=options["step_timeout"],
         modules=list(options["modules"]),
         log=list(options["log"]),
     )
@@ -437,8 +448,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
-            cli.main(args=args, prog_name="currgym", standalone_mode=False)
-        code = DONE
+            returned = cli.main(args=args, prog_name="currgym", standalone_mode=False)
+        code = returned if isinstance(returned, int) else DONE
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.UsageError as error:
@@ -479,10 +490,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Interrupted):
         click.echo(str(error), err=True)
         return INTERRUPTED
-    if (isinstance(error, OSError) and error.errno == 28) or (
-        isinstance(error, OSError) and (error.errno == 27)
-    ):
-        click.echo(f"error: no space left: {error}. The last checkpoint is untouched.", err=True)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        what = _DISK[error.errno]
+        click.echo(f"error: {what}: {error}. Checkpoints are untouched.", err=True)
         return FAILED
     import gymnasium
 

@@ -52,6 +52,7 @@ def wrap(
     gae_lambda: float = 0.95,
     keep_actions: bool = False,
     provides: Collection[str] = (),
+    step_timeout: float | None = None,
     **teacher_parameters: Any,
 ) -> CurriculumVecEnv:
     """Return a Stable-Baselines3 ``VecEnv`` whose every episode plays a task of the teacher's.
@@ -74,6 +75,7 @@ def wrap(
         gae_lambda: Trace parameter of the scores.
         keep_actions: Keep the actions since each last reset, for :meth:`CurriculumVecEnv.restore`.
         provides: What your loop gives beyond outcomes (see :class:`currgym.CurriculumVectorEnv`).
+        step_timeout: Seconds that workers have for a step (see there).
         **teacher_parameters: Passed to :func:`currgym.make_teacher`.
 
     Raises:
@@ -85,6 +87,7 @@ def wrap(
         "gae_lambda": gae_lambda,
         "keep_actions": keep_actions,
         "provides": provides,
+        "step_timeout": step_timeout,
         **teacher_parameters,
     }
     if isinstance(env, DummyVecEnv):
@@ -140,7 +143,7 @@ class CurriculumVecEnv(VecEnv):
         """The vector form that does the work."""
         self._source = core.env if isinstance(core.env, _FromVecEnv) else None
         self._actions: Any = None
-        self._began = time.time()
+        self._began = time.monotonic()
         super().__init__(core.num_envs, core.single_observation_space, core.single_action_space)
 
     # What anybody may look at --------------------------------------------------------------------
@@ -257,7 +260,7 @@ class CurriculumVecEnv(VecEnv):
         outcomes: Outcomes = finished.outcomes
         returns = outcomes.returns
         assert returns is not None
-        elapsed = round(time.time() - self._began, 6)
+        elapsed = round(time.monotonic() - self._began, 6)
         for k, i in enumerate(finished.indices.tolist()):
             info = listed[i]
             info["episode"] = {"r": float(returns[k]), "l": int(outcomes.lengths[k]), "t": elapsed}

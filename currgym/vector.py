@@ -24,6 +24,7 @@ from currgym.outcomes import Outcomes
 from currgym.scores import VALUE_SCORES, episode_scores
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher, TeacherLike, make_teacher
+from currgym.workers import TROUBLE, end_workers, limit_waiting
 
 __all__ = ["CurriculumVectorEnv", "Finished", "declared", "stack", "task_space"]
 
@@ -275,6 +276,8 @@ class CurriculumVectorEnv(_Wrapper):
         keep_actions: Keep the actions since each last reset, for :meth:`restore`.
         provides: What your loop gives beyond outcomes: ``"probe"`` if it executes
             ``vec.curriculum.requests()`` (taken for granted where a ``Curriculum`` is given).
+        step_timeout: Seconds that the workers of an ``AsyncVectorEnv`` have for a step or reset;
+            they are killed then, and the error names the task. None waits for ever.
         **teacher_parameters: Passed to :func:`currgym.make_teacher`.
 
     Raises:
@@ -299,9 +302,11 @@ class CurriculumVectorEnv(_Wrapper):
         gae_lambda: float = 0.95,
         keep_actions: bool = False,
         provides: Collection[str] = (),
+        step_timeout: float | None = None,
         **teacher_parameters: Any,
     ) -> None:
         super().__init__(vec)
+        limit_waiting(vec, step_timeout)
         node = vec
         while isinstance(node, VectorWrapper):
             if isinstance(node, CurriculumVectorEnv):
@@ -353,6 +358,8 @@ class CurriculumVectorEnv(_Wrapper):
         n = vec.num_envs
         self._everyone = np.arange(n)
         self._ones = np.ones(n)
+        space = vec.single_observation_space
+        self._floats = isinstance(space, gymnasium.spaces.Box) and space.dtype.kind == "f"
         self._ids = np.full(n, -1, dtype=np.int64)
         self._seeds = np.zeros(n, dtype=np.int64)
         self._tasks: NDArray[Any] | None = None
@@ -519,8 +526,14 @@ class CurriculumVectorEnv(_Wrapper):
             self._take_waiting(index)
             # Put again: the sub-environment may be a new one, or have taken it before an error.
             self._transport.put(rows, waiting.tasks[index], waiting.seeds[index].tolist())
-        observations, infos = self.env.reset(options=passed or None)
+        try:
+            observations, infos = self.env.reset(options=passed or None)
+        except TROUBLE as error:
+            raise self._lost() from error
         self._begin(rows, infos)
+        sick = self._sick(observations)[rows]
+        if sick.any():
+            self._raise_blind(observations, rows[int(np.flatnonzero(sick)[0])])
         self._over = sorted(set(self._over) - set(rows))
         if self._waits:
             self._queue_next(rows)
@@ -534,9 +547,9 @@ class CurriculumVectorEnv(_Wrapper):
 
         Raises:
             RuntimeError: If a sub-environment does not play the task it was given, waits for a
-                reset, or the student's value estimates are missing.
-            ValueError: If a reward is not finite. The other outcomes of the step have reached the
-                teacher, and the ticket is open until :meth:`reset` cancels it.
+                reset, its worker has died or hangs, or the student's value estimates are missing.
+            ValueError: If a reward or an observation is not finite. The other outcomes of the step
+                have reached the teacher, and the ticket is open until :meth:`reset` cancels it.
         """
         if not self._ready:
             raise RuntimeError("call reset() before step()")
@@ -548,7 +561,10 @@ class CurriculumVectorEnv(_Wrapper):
         if self.keep_actions:
             self._actions.write(self._clock - self._started, np.asarray(actions))
         self._ready = False  # until it is done: an error in between leaves episodes half told
-        observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        try:
+            observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        except TROUBLE as error:
+            raise self._lost() from error
         if self._wanted:
             self._rewards.write(self._clock - self._started, rewards)
         self._clock += 1
@@ -563,14 +579,20 @@ class CurriculumVectorEnv(_Wrapper):
         self.finished = None
         done = terminated | truncated
         broken = not math.isfinite(self._returns.dot(self._ones))
+        if self._floats and not broken:
+            # The sum of squares is finite unless an entry is not, or it overflows.
+            flat = observations.ravel()
+            if not math.isfinite(np.vdot(flat, flat)):
+                broken = bool(self._sick(observations).any())
         if broken or True in done.tolist():
             index = done.nonzero()[0]
             if broken:
-                index = index[np.isfinite(self._returns[index])]
+                sick = self._sick(observations) | ~np.isfinite(self._returns)
+                index = index[~sick[index]]
             if len(index):
                 self._finish(index, observations, terminated, truncated, infos)
             if broken:
-                self._raise_broken(rewards)
+                self._raise_broken(observations, rewards)
         self._ready = True
         return observations, rewards, terminated, truncated, infos
 
@@ -653,16 +675,45 @@ class CurriculumVectorEnv(_Wrapper):
             successes[known] = np.asarray(column[index][known], dtype=np.float64)
         return successes
 
-    def _raise_broken(self, rewards: FloatArray) -> None:
-        i = int(np.flatnonzero(~np.isfinite(self._returns))[0])
-        assert self._tasks is not None
-        task = self._tasks[i]
+    def _sick(self, observations: Any) -> NDArray[np.bool_]:
+        """Tell of each sub-environment whether its observation is not finite."""
+        if not self._floats:
+            return np.zeros(self.num_envs, dtype=np.bool_)
+        sick: NDArray[np.bool_] = ~np.isfinite(observations).reshape(self.num_envs, -1).all(axis=1)
+        return sick
+
+    def _raise_broken(self, observations: Any, rewards: FloatArray) -> None:
+        broken = np.flatnonzero(~np.isfinite(self._returns))
+        if not len(broken):
+            self._raise_blind(observations, int(np.flatnonzero(self._sick(observations))[0]))
+        i = int(broken[0])
         raise ValueError(
-            f"reward {rewards[i]} in sub-environment {i} at step {self._clock - self._started[i]} "
-            f"of the episode with task {task} ({_named(self.task_space, task)}), seed "
-            f"{self._seeds[i]}, ticket {self._ids[i]}: the curriculum has lost nothing; mend the "
+            f"reward {rewards[i]} in {self._episode(i)}: the curriculum has lost nothing; mend the "
             "reward, or reset() to cancel the running episodes and go on"
         )
+
+    def _raise_blind(self, observations: Any, i: int) -> None:
+        raise ValueError(
+            f"observation {_shown(observations[i])} in {self._episode(i)}: the curriculum has lost "
+            "nothing; mend the observation (or the action that led there), or reset() to cancel "
+            "the running episodes and go on"
+        )
+
+    def _episode(self, i: int) -> str:
+        """Return which episode a sub-environment plays, as errors name it."""
+        assert self._tasks is not None
+        task = self._tasks[i]
+        return (
+            f"sub-environment {i} at step {self._clock - self._started[i]} of the episode with "
+            f"task {task} ({_named(self.task_space, task)}), seed {self._seeds[i]}, ticket "
+            f"{self._ids[i]}"
+        )
+
+    def _lost(self) -> RuntimeError:
+        """End all workers, of which one hangs or is dead; return the error that names its task."""
+        rows, fate = end_workers(self.env)
+        shown = "; ".join(self._episode(i) for i in rows) or "a sub-environment"
+        return RuntimeError(f"the worker of {shown} {fate}")
 
     # Tickets -------------------------------------------------------------------------------------
 
@@ -767,7 +818,7 @@ class CurriculumVectorEnv(_Wrapper):
             # Without a value function the last observation's estimate stands in.
             final_values[i] = float(self._values.rows(i, self._clock - self._started[i])[-1])
         if len(cut) and self.value_function is not None:
-            batch = stack([ends[i] for i in cut]) if self._ends_in_infos else _rows(ends, cut)
+            batch = stack([ends[i] for i in cut]) if self._ends_in_infos else rows_of(ends, cut)
             estimates = self._checked_values(self.value_function(batch), len(cut))
             final_values.update(zip(cut.tolist(), estimates.tolist(), strict=True))
         initial = np.empty(len(index))
@@ -878,7 +929,7 @@ class CurriculumVectorEnv(_Wrapper):
         observations = self._replay(actions)
         saved = state["observations"]
         for i in range(self.num_envs):
-            if _bits(_rows(_plain(observations), i)) != _bits(_rows(saved, i)):
+            if _bits(rows_of(_plain(observations), i)) != _bits(rows_of(saved, i)):
                 raise RuntimeError(
                     f"sub-environment {i} does not come back to where it was: after the "
                     f"{len(actions[i])} recorded actions of ticket {self._ids[i]} its observation "
@@ -995,16 +1046,20 @@ class _History:
                 self._buffer[i, :k] = entries[end - k : end]
 
 
+def _shown(observation: Any) -> str:
+    return np.array2string(np.asarray(observation).ravel(), threshold=8, precision=4)
+
+
 def _named(space: TaskSpace, task: Any) -> str:
     return ", ".join(f"{name} = {value}" for name, value in space.as_dict(task).items())
 
 
-def _rows(batch: Any, index: Any) -> Any:
+def rows_of(batch: Any, index: Any) -> Any:
     """Return rows of a batch of observations, which may be a dict or a tuple of them."""
     if isinstance(batch, Mapping):
-        return {name: _rows(part, index) for name, part in batch.items()}
+        return {name: rows_of(part, index) for name, part in batch.items()}
     if isinstance(batch, tuple):
-        return tuple(_rows(part, index) for part in batch)
+        return tuple(rows_of(part, index) for part in batch)
     return batch[index]
 
 

@@ -14,10 +14,14 @@ _FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, e
 _STRICT = click.option(
     "--strict", is_flag=True, help="Other versions of other packages make other runs."
 )
+_TRUST = click.option(
+    "--trust", is_flag=True, help="Allow importing the modules that the file names."
+)
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        _TRUST,
         _STRICT,
         click.option("--engine", default="pool", show_default=True, metavar="NAME",
                      help="Where runs are executed: inline, pool or ray."),
@@ -40,13 +44,14 @@ def study() -> None:
 @study.command()
 @_FILE
 @_STRICT
-def freeze(file: Path, strict: bool) -> None:
+@_TRUST
+def freeze(file: Path, strict: bool, trust: bool) -> None:
     """Fix the plan before its runs; without it a study gives no verdict."""
     from currgym.studies import StudySpec
     from currgym.studies import freeze as freeze_plan
     from currgym.studies.freezing import frozen_path
 
-    spec = StudySpec.read(file)
+    spec = StudySpec.read(file, trust)
     digest = freeze_plan(spec, strict)
     click.echo(f"frozen: {digest[:16]} ({frozen_path(spec)}); commit that file with the study")
 
@@ -68,8 +73,9 @@ def resume(file: Path, **options: Any) -> None:
 @study.command()
 @_FILE
 @_STRICT
+@_TRUST
 @click.option("--rebuild", is_flag=True, help="Make the index anew from the run folders first.")
-def status(file: Path, strict: bool, rebuild: bool) -> None:
+def status(file: Path, strict: bool, trust: bool, rebuild: bool) -> None:
     """Show how far it is: runs done, running, failed and waiting, by arm."""
     from rich.console import Console
     from rich.table import Table
@@ -77,7 +83,7 @@ def status(file: Path, strict: bool, rebuild: bool) -> None:
     from currgym.studies import Study, frozen_hash
     from currgym.studies.store import STATES
 
-    opened = Study.open(file, strict)
+    opened = Study.open(file, strict, trust)
     if rebuild:
         click.echo(f"{opened.store.rebuild():,} runs found in {opened.folder}")
     progress = opened.status()
@@ -108,12 +114,13 @@ def status(file: Path, strict: bool, rebuild: bool) -> None:
 @study.command()
 @_FILE
 @_STRICT
-def report(file: Path, strict: bool) -> None:
+@_TRUST
+def report(file: Path, strict: bool, trust: bool) -> None:
     """Write the page of each environment and student."""
     from currgym.report import write
     from currgym.studies import Study
 
-    opened = Study.open(file, strict)
+    opened = Study.open(file, strict, trust)
     opened.status()
     opened.describe()
     for panel in opened.spec.panels:
@@ -123,24 +130,27 @@ def report(file: Path, strict: bool) -> None:
 @study.command()
 @_FILE
 @_STRICT
+@_TRUST
 @click.option("--out", type=click.Path(path_type=Path), default=None, metavar="DIR",
               help="Where tables go.  [default: tables/ in the store]")  # fmt: skip
-def export(file: Path, strict: bool, out: Path | None) -> None:
+def export(file: Path, strict: bool, trust: bool, out: Path | None) -> None:
     """Write tidy tables: runs and evaluations as CSV and Parquet, results as LaTeX."""
     from currgym.studies import Study
     from currgym.studies.export import export as write_tables
 
-    opened = Study.open(file, strict)
+    opened = Study.open(file, strict, trust)
     opened.status()
     for path in write_tables(opened, out or opened.folder / "tables"):
         click.echo(str(path))
 
 
-def _go(file: Path, engine: str, address: str | None, jobs: int | None, strict: bool) -> None:
+def _go(
+    file: Path, engine: str, address: str | None, jobs: int | None, strict: bool, trust: bool
+) -> None:
     from currgym.studies import Study
     from currgym.studies.live import StudyBar
 
-    opened = Study.open(file, strict)
+    opened = Study.open(file, strict, trust)
     with StudyBar(opened) as bar:
         failed = opened.run(jobs, bar, engine, address)
     if failed:

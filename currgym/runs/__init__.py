@@ -6,11 +6,13 @@ import importlib
 from typing import Any
 
 __all__ = [
-    "Busy", "Interrupted", "Run", "RunConfig", "explain", "load_policy", "rebuild_teacher",
+    "Busy", "Failed", "Interrupted", "Run", "RunConfig", "explain", "load_policy",
+    "rebuild_teacher",
 ]  # fmt: skip
 
 _ORIGINS = {
     "Busy": "run",
+    "Failed": "run",
     "Interrupted": "run",
     "Run": "run",
     "RunConfig": "config",

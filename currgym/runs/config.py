@@ -6,6 +6,7 @@ import functools
 import importlib
 import os
 import platform
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +18,9 @@ from currgym.registry import nearest
 from currgym.runs.tracking import TRACKERS
 
 __all__ = [
-    "RunConfig", "cpu", "default_student", "environment_id", "environment_spec", "family_name",
-    "is_data",
-    "is_named_elsewhere", "is_toy", "package_versions",
+    "RunConfig", "check_trusted", "cpu", "default_student", "environment_id", "environment_spec",
+    "family_name", "foreign_modules", "is_data", "is_named_elsewhere", "is_toy",
+    "package_versions",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -96,6 +97,34 @@ def default_student(env: str) -> str:
     if is_toy(env):
         return family_name(env).removeprefix("toy/")
     return "mlp" if is_data(env) else "ppo"
+
+
+def foreign_modules(modules: Iterable[str], envs: Iterable[str]) -> tuple[str, ...]:
+    """Return which of these modules, and of those that environment ids name, are not currgym's."""
+    named = [*modules]
+    for env in envs:
+        named.append(env.rpartition(":")[0])
+        # Gymnasium's wrappers of old gym import whatever their arguments name.
+        named.append(env if env.rpartition(":")[2].startswith("GymV") else "")
+    return tuple(dict.fromkeys(name for name in named if name and name != "currgym"))
+
+
+def check_trusted(path: Path, foreign: Iterable[str], trust: bool | Collection[str]) -> None:
+    """Refuse to import what a file of unknown origin names.
+
+    Args:
+        path: The file or folder, for the message.
+        foreign: Modules that it names.
+        trust: True allows all, a collection those in it.
+
+    Raises:
+        ValueError: If it names others.
+    """
+    refused = [] if trust is True else [name for name in foreign if name not in (trust or ())]
+    if refused:
+        raise ValueError(
+            f"{path} imports {', '.join(refused)}: if you trust its author, pass --trust"
+        )
 
 
 @dataclass
@@ -183,11 +212,7 @@ class RunConfig:
     @property
     def foreign(self) -> tuple[str, ...]:
         """What it names beyond currgym, code that opening the run would import."""
-        module = self.env.rpartition(":")[0]
-        # Gymnasium's wrappers of old gym import whatever their arguments name.
-        old = [self.env] if self.env.startswith("GymV") else []
-        named = [*self.modules, module, *old]
-        return tuple(dict.fromkeys(name for name in named if name and name != "currgym"))
+        return foreign_modules(self.modules, [self.env])
 
     def question(self) -> dict[str, Any]:
         """Return all that decides its result: not how it is called, when saved, when given up."""

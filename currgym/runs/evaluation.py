@@ -13,8 +13,9 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from currgym.runs.config import environment_spec
+from currgym.runs.watching import EPISODE_LIMIT, EnvironmentFailed, finite, in_words
 from currgym.tasks import TaskSpace
-from currgym.vector import stack
+from currgym.vector import rows_of, stack
 
 __all__ = ["Actor", "Evaluator", "TestRow", "TestSet"]
 
@@ -119,6 +120,7 @@ class Evaluator:
     Args:
         env_id: Environment id.
         env_kwargs: Its keyword arguments.
+        space: Of its tasks.
         test_set: What to play.
         mastery: Return above which an episode counts as solved where the environment says nothing.
     """
@@ -127,10 +129,13 @@ class Evaluator:
         self,
         env_id: str,
         env_kwargs: Mapping[str, Any],
+        space: TaskSpace,
         test_set: TestSet,
         mastery: float | None,
     ) -> None:
+        self.space = space
         self.test_set = test_set
+        self._current: list[int] = []
         self.mastery = mastery
         self._pairs = [
             (index, seed) for index, seeds in enumerate(test_set.seeds.tolist()) for seed in seeds
@@ -146,15 +151,19 @@ class Evaluator:
         """``env.step`` calls of the last :meth:`play`, every sub-environment counted."""
 
     def play(self, policy: Actor) -> list[TestRow]:
-        """Return one row for each (task, seed) pair, in the order of the test set."""
+        """Return one row for each (task, seed) pair, in the order of the test set.
+
+        Raises:
+            EnvironmentFailed: If an episode does not end, or what it returns is not finite.
+        """
         desk, count = self._desk, self._desk.count
         rows: list[TestRow | None] = [None] * len(self._pairs)
-        current = list(range(count))
+        current = self._current = list(range(count))
         waiting = iter(range(count, len(self._pairs)))
         open_ = np.ones(count, dtype=np.bool_)
         returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
         starts = np.ones(count, dtype=np.bool_)
-        observations = self._begin(np.arange(count), current)
+        observations = self._begin(np.arange(count), list(current))
         self.steps = 0
         while open_.any():
             actions = policy.act(observations, starts)
@@ -162,6 +171,7 @@ class Evaluator:
             self.steps += desk.cost(open_)
             returns += rewards
             lengths += 1
+            self._look(observations, rewards, lengths, open_)
             starts = np.zeros(count, dtype=np.bool_)
             ended = np.flatnonzero(done & open_)
             for slot in ended.tolist():
@@ -184,6 +194,33 @@ class Evaluator:
                 observations = self._begin(again, [current[slot] for slot in again.tolist()])
         return [row for row in rows if row is not None]
 
+    def _look(
+        self, observations: Any, rewards: Any, lengths: NDArray[np.int64], open_: NDArray[np.bool_]
+    ) -> None:
+        """Refuse what is not finite, and episodes that do not end."""
+        if not (finite(observations) and finite(rewards)):
+            for slot in np.flatnonzero(open_).tolist():
+                for name, values in (("observation", observations), ("reward", rewards)):
+                    found = rows_of(values, slot)
+                    if not finite(found):
+                        raise EnvironmentFailed(
+                            f"{self._named(slot)}: {name} {found} at step {lengths[slot]}"
+                        )
+        if lengths.max() > EPISODE_LIMIT and (endless := open_ & (lengths > EPISODE_LIMIT)).any():
+            raise EnvironmentFailed(
+                f"{self._named(int(np.flatnonzero(endless)[0]))}: no end after {EPISODE_LIMIT:,} "
+                "steps; register the environment with max_episode_steps"
+            )
+
+    def _named(self, slot: int) -> str:
+        index, seed = self._pairs[self._current[slot]]
+        return f"evaluation of {in_words(self.space, self.test_set.tasks[index], seed)}"
+
+    def playing(self, env: Any) -> str | None:
+        """Say what an environment of this evaluation plays; None if it is not one."""
+        slot = self._desk.slot(env)
+        return None if slot is None else self._named(slot)
+
     def _begin(self, slots: NDArray[np.int64], pairs: list[int]) -> Any:
         tasks = [self.test_set.tasks[self._pairs[pair][0]] for pair in pairs]
         return self._desk.begin(slots, tasks, [self._pairs[pair][1] for pair in pairs])
@@ -205,6 +242,9 @@ class _SingleDesk:
 
     def cost(self, open_: NDArray[np.bool_]) -> int:
         return int(open_.sum())
+
+    def slot(self, env: Any) -> int | None:
+        return next((i for i, mine in enumerate(self._envs) if mine is env), None)
 
     def begin(self, slots: NDArray[np.int64], tasks: list[Any], seeds: list[int]) -> Any:
         for slot, task, seed in zip(slots.tolist(), tasks, seeds, strict=True):
@@ -243,6 +283,9 @@ class _NativeDesk:
 
     def cost(self, open_: NDArray[np.bool_]) -> int:
         return self.count
+
+    def slot(self, env: Any) -> int | None:
+        return None  # which of those computed at once it was cannot be told from outside
 
     def begin(self, slots: NDArray[np.int64], tasks: list[Any], seeds: list[int]) -> Any:
         if self._tasks is None:

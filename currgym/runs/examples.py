@@ -139,6 +139,10 @@ class SupervisedSession:
             TestRow(row.task_index, row.seed, row.result, row.length, row.success) for row in rows
         ]
 
+    def playing(self, env: Any) -> str | None:
+        """There are no environments."""
+        return None
+
     def policy(self) -> Any:
         """Return the network."""
         return self.student.model

@@ -10,8 +10,10 @@ import numpy as np
 
 from currgym.curriculum import Curriculum
 from currgym.remote.attempts import play
+from currgym.runs.watching import EPISODE_LIMIT, EnvironmentFailed, finite, in_words
 from currgym.scores import VALUE_SCORES, episode_scores
 from currgym.students.rl import Policy, SB3Student
+from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher
 from currgym.vector import stack
 
@@ -33,12 +35,24 @@ class Prober:
     Args:
         env_id: Environment id.
         env_kwargs: Its keyword arguments.
+        space: Of its tasks.
         mastery: Return above which an attempt succeeds where the environment says nothing.
     """
 
-    def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], mastery: float | None) -> None:
+    def __init__(
+        self,
+        env_id: str,
+        env_kwargs: Mapping[str, Any],
+        space: TaskSpace,
+        mastery: float | None,
+    ) -> None:
         self._env = gymnasium.make(env_id, **env_kwargs)
-        self._mastery = mastery
+        self._space, self._mastery = space, mastery
+        self._named = ""
+
+    def playing(self, env: Any) -> str | None:
+        """Say what the environment plays; None if it is not the one of the probes."""
+        return self._named if env is self._env else None
 
     def run(self, curriculum: Curriculum, student: SB3Student, step: int) -> None:
         """Ask for requests, play them with the student as it is now, and settle them."""
@@ -67,10 +81,13 @@ class Prober:
         """Return the columns of one attempt, and the scores that its teacher needs."""
         asked = bool(wanted & (VALUE_SCORES | {"initial_values"}))
         values: list[float] = []
-        start = _START
+        start, taken = _START, 0
+        self._named = f"probe of {in_words(self._space, task, seed)}"
 
         def act(observation: Any) -> Any:
-            nonlocal start
+            nonlocal start, taken
+            self._look(observation, taken)
+            taken += 1
             batch = stack([observation])
             if asked:
                 values.append(student.estimate(batch))
@@ -79,6 +96,7 @@ class Prober:
             return action
 
         played = play(self._env, task, seed, act, self._mastery)
+        self._look(played.final, taken)
         discounted = sum(r * student.gamma**t for t, r in enumerate(played.rewards))
         columns = {**played.columns, "discounted": discounted}
         if not asked:
@@ -90,6 +108,16 @@ class Prober:
             played.rewards, values, final, gamma=student.gamma, gae_lambda=student.gae_lambda,
             names=wanted & VALUE_SCORES,
         )  # fmt: skip
+
+    def _look(self, observation: Any, step: int) -> None:
+        """Refuse what is not finite, and an episode that does not end."""
+        if not finite(observation):
+            raise EnvironmentFailed(f"{self._named}: observation {observation} at step {step}")
+        if step > EPISODE_LIMIT:
+            raise EnvironmentFailed(
+                f"{self._named}: no end after {EPISODE_LIMIT:,} steps; register the environment "
+                "with max_episode_steps"
+            )
 
     def close(self) -> None:
         """Close the environment."""

@@ -16,6 +16,7 @@ from currgym.runs.probing import Prober, asks_for_probes
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
+from currgym.runs.watching import in_words
 from currgym.students.rl import Policy, SB3Student, guarded_randomness
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher
@@ -96,6 +97,8 @@ class RLSession:
         self.space = about.space
         self.return_range = about.return_range
         self.mastery = about.mastery
+        if test_set is not None:
+            self.space.check(test_set.tasks)
         self.test_set = test_set or TestSet.choose(
             about.test_sets, about.space, config.test_set, config.test_tasks, config.test_seeds
         )
@@ -117,7 +120,7 @@ class RLSession:
         self._evaluator: Evaluator | None = None
         self._prober: Prober | None = None
         if asks_for_probes(self.teacher):
-            self._prober = Prober(about.env_id, config.env_parameters, about.mastery)
+            self._prober = Prober(about.env_id, config.env_parameters, self.space, about.mastery)
 
     def _notes(self) -> tuple[str, ...]:
         rollout = self.student.rollout
@@ -165,12 +168,29 @@ class RLSession:
         """Play the test set; nothing of it reaches student or teacher."""
         if self._evaluator is None:
             self._evaluator = Evaluator(
-                self.about.env_id, self.config.env_parameters, self.test_set, self.mastery
+                self.about.env_id,
+                self.config.env_parameters,
+                self.space,
+                self.test_set,
+                self.mastery,
             )
         with guarded_randomness():
             rows = self._evaluator.play(self.policy())
         self.curriculum.ledger.charge(evaluations=len(rows), evaluation_steps=self._evaluator.steps)
         return rows
+
+    def playing(self, env: Any) -> str | None:
+        """Say what an environment plays at present: which it is, its task and seed."""
+        for helper in (self._evaluator, self._prober):
+            if helper is not None and (found := helper.playing(env)) is not None:
+                return found
+        core = self.venv.core
+        for i, mine in enumerate(getattr(core.unwrapped, "envs", ())):
+            if mine is env and core.tickets.ids[i] >= 0:
+                tickets = core.tickets
+                played = in_words(self.space, tickets.tasks[i], int(tickets.seeds[i]))
+                return f"environment {i} ({played})"
+        return None
 
     def policy(self) -> Policy:
         """Return the student's deterministic behaviour."""

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -18,10 +19,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from currgym.documents import read_json, reading, write_whole
+from currgym.documents import Damaged, read_json, reading, sentence, write_whole
 from currgym.runs.cells import CellCounter
 from currgym.runs.checkpoints import Checkpoint, Checkpoints
-from currgym.runs.config import RunConfig
+from currgym.runs.config import RunConfig, check_trusted
 from currgym.runs.evaluation import TestSet
 from currgym.runs.logs import Logs
 from currgym.runs.owner import whoami
@@ -31,9 +32,10 @@ from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
 from currgym.runs.session import Session, open_session
 from currgym.runs.tracking import Tracks
+from currgym.runs.watching import Watchdog, blame
 from currgym.teaching import teachers
 
-__all__ = ["Busy", "Interrupted", "Progress", "Run", "load_policy"]
+__all__ = ["Busy", "Failed", "Interrupted", "Progress", "Run", "load_policy"]
 
 Progress = Callable[["Run"], None]
 SNAPSHOTS = 60
@@ -45,6 +47,10 @@ SHOWN_EVERY = 2.0
 
 class Busy(RuntimeError):
     """Another process is at work in the run's folder."""
+
+
+class Failed(RuntimeError):
+    """A run came to an end that is not its own; the message says where."""
 
 
 class Interrupted(Exception):
@@ -100,7 +106,8 @@ class Run:
         """
         folder = Path(folder)
         # What a wait for the folder's lock, and a kill before the run has begun, leave behind.
-        left = {".lock", ".config.json.draft"}
+        copies = (f"{name}{path.suffix}" for name, path in _files(config, Path()))
+        left = {".lock", ".config.json.draft", *copies}
         if folder.exists() and any(path.name not in left for path in folder.iterdir()):
             if not force:
                 what = "another run" if (folder / "config.json").exists() else "other files"
@@ -137,13 +144,37 @@ class Run:
                     f"{folder} has symbolic links ({', '.join(sorted(links))}), which may lead "
                     "anywhere: if you trust its author, pass --trust"
                 )
-            foreign = [name for name in config.foreign if name not in (trust or ())]
-            if foreign:
-                raise ValueError(
-                    f"{folder} imports {', '.join(foreign)}: if you trust its author, pass --trust"
-                )
+        check_trusted(folder, config.foreign, trust)
         config.load_modules()
         return cls(folder, config, document)
+
+    def take(self, config: RunConfig) -> None:
+        """Go on under this configuration, which must ask for the same run.
+
+        What decides nothing about a result may differ: names, times, and where a log lies.
+
+        Raises:
+            ValueError: If it asks for another run.
+        """
+        mine, asked = self._question(self.config), self._question(config)
+        if mine != asked:
+            names = ", ".join(name for name in asked if mine.get(name) != asked[name])
+            raise ValueError(
+                f"{self.folder} holds another run than the one asked for (they differ in {names}): "
+                "delete it"
+            )
+        self.config = replace(config, teacher_parameters=self.config.teacher_parameters)
+
+    @staticmethod
+    def _question(config: RunConfig) -> dict[str, Any]:
+        """Return what decides a run's result, as JSON gives it back; its files lie anywhere."""
+        asked = config.question()
+        parameters = asked["teacher_parameters"]
+        for name in teachers[config.teacher].files & set(parameters):
+            if isinstance(parameters[name], (str, os.PathLike)):
+                parameters[name] = None
+        plain: dict[str, Any] = json.loads(json.dumps(asked, default=list))
+        return plain
 
     def _forget(self) -> None:
         """Leave no folder behind for what could not even be built: it would be in the way."""
@@ -186,6 +217,8 @@ class Run:
         Raises:
             Busy: If another process trains this run.
             Interrupted: After SIGINT or SIGTERM, once a checkpoint is written.
+            Failed: If anything else goes wrong, with the task and seed where an environment raises,
+                hangs, or returns what is not finite.
             OSError: If the disk is full; earlier checkpoints are untouched.
         """
         if self.finished:
@@ -208,6 +241,7 @@ class Run:
 
     def _train(self, progress: Progress) -> dict[str, Any]:
         checkpoint = self._newest()
+        (self.folder / "error.txt").unlink(missing_ok=True)
         try:
             session = self._build()
         except Exception:
@@ -223,7 +257,7 @@ class Run:
         (self.folder / ".owner").write_text(whoami(), encoding="utf-8")
         logs = self._open_logs(session)
         try:
-            with self._signals():
+            with self._signals(), self._watched(session):
                 if checkpoint is not None:
                     self._load(checkpoint)
                 else:
@@ -353,6 +387,24 @@ class Run:
         finally:
             for name, handler in before.items():
                 signal.signal(name, handler)
+
+    @contextlib.contextmanager
+    def _watched(self, session: Session) -> Iterator[None]:
+        """Say at which step a run has failed, and in which task if an environment is to blame."""
+        with Watchdog(self.config.step_timeout, session.playing):
+            try:
+                yield
+            except (Interrupted, Damaged, OSError):
+                raise
+            except Exception as error:
+                told = sentence(blame(error, session.playing) or error)
+                details = self.folder / "error.txt"
+                with contextlib.suppress(OSError):
+                    details.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+                raise Failed(
+                    f"{self.folder} stopped at step {self.steps:,}: {told}. Earlier checkpoints "
+                    f"are untouched; where it happened is in {details.name} there"
+                ) from error
 
     def _safe_point(self, progress: Progress) -> None:
         self._note_if_due()

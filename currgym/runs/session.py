@@ -76,6 +76,9 @@ class Session(Protocol):
     def reseed(self, seed: int) -> None:
         """Draw all that is random in the student from this seed from now on."""
 
+    def playing(self, env: Any) -> str | None:
+        """Say what an environment plays at present (which, task, seed); None if it is none here."""
+
     def policy(self) -> Any:
         """Return what the student does at present."""
 

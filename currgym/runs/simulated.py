@@ -130,6 +130,10 @@ class SimulatedSession:
             for i, (r, s) in enumerate(zip(result.tolist(), solved.tolist(), strict=True))
         ]
 
+    def playing(self, env: Any) -> str | None:
+        """There are no environments."""
+        return None
+
     def policy(self) -> Any:
         """Return the student."""
         return self.student

@@ -6,18 +6,20 @@ import importlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from currgym.documents import write_whole
+from currgym.documents import checked, fits, reading, write_whole
 from currgym.registry import nearest
 from currgym.runs.config import (
     RunConfig,
+    check_trusted,
     default_student,
     environment_id,
     family_name,
+    foreign_modules,
     is_named_elsewhere,
 )
 from currgym.statistics import Plan
@@ -45,6 +47,14 @@ _TOP = frozenset(
     {"name", "store", "environments", "students", "teachers", "controls", "seeds", "first_seed",
      "steps", "import", "run", "plan", "reference"}
 )  # fmt: skip
+
+
+_KINDS: dict[str, Any] = {
+    "name": str, "store": str, "environments": list, "students": list, "teachers": list,
+    "controls": bool, "first_seed": int, "steps": int, "import": list[str], "run": dict[str, Any],
+    "plan": dict[str, Any], "reference": bool,
+}  # fmt: skip
+_MOST_SEEDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -158,42 +168,41 @@ class StudySpec:
     # Reading and writing -------------------------------------------------------------------------
 
     @classmethod
-    def read(cls, path: str | Path) -> StudySpec:
+    def read(cls, path: str | Path, trust: bool | Collection[str] = False) -> StudySpec:
         """Read a study file, or the ``study.toml`` of a folder.
 
+        Args:
+            path: The file, or the folder.
+            trust: Allow importing the modules that it names: all, or these.
+
         Raises:
-            ValueError: If it is no study file, or something in it is unknown or does not fit.
+            ValueError: If it is no study file, something in it is unknown or does not fit, or it
+                needs ``trust``.
         """
         path = Path(path)
         if path.is_dir():
             path = path / "study.toml"
-        try:
+        if not path.exists():
+            raise ValueError(f"{path} does not exist: a study is a TOML file")
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder, not a study file")
+        with reading(path, "is not a TOML file"):
             document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(f"{path} does not exist: a study is a TOML file") from None
-        except IsADirectoryError:
-            raise ValueError(f"{path} is a folder, not a study file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a TOML file: {error}") from None
-        try:
-            return cls.from_document(document, path)
-        except (TypeError, AttributeError, KeyError) as error:
-            raise ValueError(f"{path}: {error}") from None
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        with reading(path, "is no study"):
+            return cls.from_document(document, path, trust)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], path: Path) -> StudySpec:
+    def from_document(
+        cls, document: Mapping[str, Any], path: Path, trust: bool | Collection[str] = False
+    ) -> StudySpec:
         """Build a study from the content of its file."""
-        for name in document:
-            if name not in _TOP:
-                raise ValueError(nearest(name, _TOP, "entry of a study"))
-        for name in ("environments", "students", "teachers", "import"):
-            if not isinstance(document.get(name, []), list):
-                raise ValueError(f"{name} must be a list, got {document[name]!r}")
-        if not isinstance(document.get("run", {}), Mapping):
-            raise ValueError(f"[run] must be a table, got {document['run']!r}")
-        modules = [str(module) for module in document.get("import", [])]
+        _known(document, _TOP, "entry of a study")
+        for name, kind in _KINDS.items():
+            if name in document and not fits(document[name], kind):
+                raise ValueError(f"{name} is {document[name]!r:.80}")
+        modules = document.get("import", [])
+        named = [str(_entry(e, "id")["id"]) for e in document.get("environments", [])]
+        check_trusted(path, foreign_modules(modules, named), trust)
         for module in modules:
             importlib.import_module(module)
         shared = dict(document.get("run", {}))
@@ -217,6 +226,8 @@ class StudySpec:
             first = document.get("first_seed", 0)
             if type(first) is not int:
                 raise ValueError(f"first_seed must be a whole number, got {first!r}")
+            if not 0 < seeds <= _MOST_SEEDS:
+                raise ValueError(f"seeds must lie in 1 to {_MOST_SEEDS:,}, got {seeds}")
             seeds = list(range(first, first + seeds))
         elif not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
             raise ValueError(f"seeds must be a number or a list of whole numbers, got {seeds!r}")
@@ -385,16 +396,18 @@ def _panel(
     own = {name: value for name, value in env.items() if name in _RUN_FIELDS}
     written = str(env["id"])
     name = str(learner["name"])
-    base = RunConfig(
-        env=family_name(written) if is_named_elsewhere(written) else environment_id(written),
-        teacher="random",
-        student=name,
-        steps=env.get("steps", document.get("steps", 100_000)),
-        env_parameters=dict(env.get("set", {})),
-        student_parameters=dict(learner.get("set", {})),
-        modules=modules,
-        **{**shared, **own},
-    )
+    given = {
+        "env": family_name(written) if is_named_elsewhere(written) else environment_id(written),
+        "teacher": "random",
+        "student": name,
+        "steps": env.get("steps", document.get("steps", 100_000)),
+        "env_parameters": env.get("set", {}),
+        "student_parameters": learner.get("set", {}),
+        "modules": modules,
+        **shared,
+        **own,
+    }
+    base = checked(RunConfig, given)
     _ = students[name]  # who is unknown is told now
     if base.kind == "supervised":
         from currgym.supervised import families

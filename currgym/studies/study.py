@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,20 @@ class Study:
         )  # fmt: skip
 
     @classmethod
-    def open(cls, path: str | Path, strict: bool = False) -> Study:
+    def open(
+        cls, path: str | Path, strict: bool = False, trust: bool | Collection[str] = False
+    ) -> Study:
         """Open a study file, or the folder of a comparison.
 
+        Args:
+            path: The file, or the folder.
+            strict: As for the class.
+            trust: Allow importing the modules that it names: all, or these.
+
         Raises:
-            ValueError: If it is not one.
+            ValueError: If it is not one, or needs ``trust``.
         """
-        return cls(StudySpec.read(path), strict)
+        return cls(StudySpec.read(path, trust), strict)
 
     @property
     def folder(self) -> Path:
@@ -121,7 +128,8 @@ class Study:
         path = self.spec.path
         assert path is not None
         if path.exists():
-            if self.spec.extends(StudySpec.read(path)):
+            own = [name for panel in self.spec.panels for name in panel.base.foreign]
+            if self.spec.extends(StudySpec.read(path, own)):
                 self.spec.write()
             else:
                 raise FileExistsError(

@@ -56,7 +56,8 @@ def perform(
     try:
         _check_code(job)
         if (job.folder / "config.json").exists():
-            run = Run.open(job.folder, trust=True)  # this study wrote it
+            run = Run.open(job.folder, trust=job.config.foreign)
+            run.take(job.config)
         else:
             run = Run.create(job.config, job.folder)
         run.train(note)
