@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from currgym.statistics import t_interval
+from currgym.studies.cells import Cell
+from currgym.studies.conclusions import Conclusions, conclude_across
 from currgym.studies.study import Study
+from currgym.studies.tables import across_rows, latex, rows
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["evaluations_table", "export", "results_latex", "runs_table"]
+__all__ = ["conclusions_of", "evaluations_table", "export", "runs_table"]
 
 
 def runs_table(study: Study) -> pandas.DataFrame:
@@ -50,57 +52,54 @@ def evaluations_table(study: Study) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=names)
 
 
-def results_latex(study: Study) -> str:
-    """Return a LaTeX table: arms by panels, per cent solved at the end with a 95 % t interval.
+def conclusions_of(study: Study) -> dict[str, Conclusions]:
+    """Return what each panel shows, as its page does: label -> conclusions.
 
-    Needs the package ``booktabs``.
+    Panels of which no run has begun are left out.
     """
-    table = runs_table(study)
-    panels = [panel.label for panel in study.spec.panels]
-    lines = [
-        rf"\begin{{tabular}}{{l{'r' * len(panels)}}}",
-        r"\toprule",
-        " & ".join(["arm", *(_tex(panel) for panel in panels)]) + r" \\",
-        r"\midrule",
-    ]
-    for arm in study.spec.arms:
-        entries = [_tex(arm.label)]
-        for panel in panels:
-            mine = table
-            if len(table):
-                mine = table[(table["arm"] == arm.label) & (table["panel"] == panel)]
-            entries.append(_entry(100.0 * mine["solved"].to_numpy()) if len(mine) else "--")
-        lines.append(" & ".join(entries) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", ""]
-    return "\n".join(lines)
+    from currgym.report.data import load
+
+    study.describe()
+    begun = {cell.panel for cell in study.cells if _begun(study, cell)}
+    return {
+        panel.label: load(study.page_folder(panel)).conclusions()
+        for panel in study.spec.panels
+        if panel.label in begun
+    }
 
 
-def _entry(percent: object) -> str:
-    found = t_interval(percent)  # type: ignore[arg-type]
-    if not found.known:
-        return f"{found.estimate:.1f}"
-    shown = found.clipped(0.0, 100.0)
-    return f"{shown.estimate:.1f} [{shown.low:.1f}, {shown.high:.1f}]"
-
-
-def _tex(text: str) -> str:
-    return text.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
+def _begun(study: Study, cell: Cell) -> bool:
+    return (study.store[cell.key].folder / "config.json").is_file()
 
 
 def export(study: Study, out: Path) -> list[Path]:
-    """Write ``runs`` and ``evaluations`` as CSV and Parquet, and ``results.tex``.
+    """Write ``runs``, ``evaluations`` and ``conclusions`` as CSV and Parquet, and ``results.tex``.
+
+    ``across`` sums up over three environments or more, where there are as many.
 
     Raises:
         ImportError: If pyarrow, which writes Parquet, is missing (CSV is written by then).
     """
+    import pandas
+
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    tables = {"runs": runs_table(study), "evaluations": evaluations_table(study)}
+    found = conclusions_of(study)
+    tables = {
+        "runs": runs_table(study),
+        "evaluations": evaluations_table(study),
+        "conclusions": pandas.DataFrame(
+            [row for panel, concluded in found.items() for row in rows(panel, concluded)]
+        ),
+    }
+    together = conclude_across(found)
+    if together is not None:
+        tables["across"] = pandas.DataFrame(across_rows(together))
     for name, table in tables.items():
         written.append(out / f"{name}.csv")
         table.to_csv(written[-1], index=False)
     written.append(out / "results.tex")
-    written[-1].write_text(results_latex(study), encoding="utf-8")
+    written[-1].write_text(latex(found), encoding="utf-8")
     for name, table in tables.items():
         written.append(out / f"{name}.parquet")
         try:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from currgym.statistics import TUNING_SEEDS_FROM
 from currgym.studies.spec import StudySpec
 
 __all__ = ["freeze", "frozen_hash", "frozen_path", "plan_hash"]
@@ -58,9 +59,10 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
     """Freeze a study's plan, and return its hash.
 
     Raises:
-        ValueError: If it has no plan, another one is frozen already, or a run that the plan
-            contrasts with the baseline has ended already: a plan written after its runs is none.
-            (The baseline's runs may be there; they are what a new arm is compared with.)
+        ValueError: If it has no plan, another one is frozen already, no method can carry it out
+            (its seeds choose settings; no interval is offered for its shape and n), or a run that
+            the plan contrasts with the baseline has ended already: a plan written after its runs
+            is none. (The baseline's runs may be there; they are what a new arm is compared with.)
     """
     from currgym.studies.cells import cells_of
     from currgym.studies.store import Store
@@ -76,6 +78,13 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
         )
     plan = spec.plan
     assert plan is not None
+    if max(spec.seeds[: plan.n]) >= TUNING_SEEDS_FROM:
+        raise ValueError(
+            f"the plan rests on seeds from {TUNING_SEEDS_FROM} up, which choose settings: put other "
+            f"seeds first ({spec.path})"
+        )
+    for panel in spec.panels:
+        plan.check(panel.base.kind)
     store = Store(spec.store)
     if store.path.exists():
         there = store.runs()
