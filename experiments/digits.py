@@ -30,7 +30,15 @@ from numpy.typing import NDArray
 import currgym
 from currgym.curriculum import Curriculum, Tickets
 from currgym.outcomes import Outcomes
-from currgym.statistics import FEWEST_SEEDS, holm, paired_difference, t_band, t_interval
+from currgym.statistics import (
+    TUNING_SEEDS_FROM,
+    Plan,
+    conclude,
+    contrasts,
+    fewest_seeds,
+    t_band,
+    t_interval,
+)
 from currgym.teaching import make_teacher, teacher_parameters, teachers
 
 BASELINE = "random"
@@ -39,8 +47,8 @@ COLOURS = ("#444444", "#0072b2", "#d55e00", "#009e73")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Written before the runs it judges.
+class Setting:
+    """What is run, and what will be concluded, written before the runs.
 
     A pilot on seeds 1000 to 1003 gave paired differences with a standard deviation of .01 to .035,
     so that 10 pairs find differences of .01 to .03 four times in five.
@@ -58,9 +66,18 @@ class Plan:
     level: float = 0.95
 
     @property
+    def plan(self) -> Plan:
+        """What the verdicts go by."""
+        return Plan(
+            "test accuracy", self.baseline, tuple(a for a in self.arms if a != self.baseline),
+            self.smallest_effect, self.seeds, 1.0 - self.level,
+        )  # fmt: skip
+
+    @property
     def decides(self) -> bool:
-        """Whether there are seeds enough for a verdict."""
-        return self.seeds >= FEWEST_SEEDS["supervised"]
+        """Whether there are seeds enough for a verdict, and none that chose settings."""
+        enough = self.seeds >= fewest_seeds("supervised")
+        return enough and self.first_seed + self.seeds <= TUNING_SEEDS_FROM
 
 
 class WrongLabels:
@@ -85,7 +102,7 @@ class WrongLabels:
         return share
 
 
-def run_seed(plan: Plan, seed: int) -> list[dict[str, Any]]:
+def run_seed(plan: Setting, seed: int) -> list[dict[str, Any]]:
     """Run every arm on one seed's data and network."""
     import torch
 
@@ -142,38 +159,32 @@ def run_seed(plan: Plan, seed: int) -> list[dict[str, Any]]:
     return results
 
 
-def contrasts(plan: Plan, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each arm's paired difference from the baseline, by Holm, and the word for it."""
-    values = {arm: np.array([r["test"] for r in runs if r["arm"] == arm]) for arm in plan.arms}
-    others = [arm for arm in plan.arms if arm != plan.baseline]
-    found = [paired_difference(values[arm], values[plan.baseline], plan.level) for arm in others]
-    corrected = holm([1.0 if math.isnan(i.p) else i.p for i in found])
+def judged(setting: Setting, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each arm's paired difference from the baseline, by Holm, and the verdict."""
+    plan = setting.plan
+    values = {arm: [r["test"] for r in runs if r["arm"] == arm] for arm in setting.arms}
+    found = contrasts(
+        values, plan.baseline, np.random.default_rng(0), plan.shape, paired=True, level=plan.level
+    )
     rows = []
-    for arm, interval, p in zip(others, found, corrected.tolist(), strict=True):
-        spread = float(np.std(values[arm] - values[plan.baseline], ddof=1))
-        # Pairs with which an interval around this estimate leaves out zero, or stays inside the
-        # margin, four times in five (normal approximation).
-        room = max(abs(interval.estimate), plan.smallest_effect - abs(interval.estimate))
-        need = math.ceil((2.8 * spread / room) ** 2)
-        if not plan.decides:
-            word = "illustration, no verdict"
-        elif p < 1 - plan.level:
-            word = "supported" if interval.estimate > 0 else "contradicted"
-        elif max(-interval.low, interval.high) < plan.smallest_effect:
-            word = "equivalent"
-        else:
-            word = f"inconclusive (about {max(need, plan.seeds + 1)} seeds would decide)"
+    for arm, contrast in found.items():
+        verdict = conclude(
+            plan, "supervised", setting.seeds, contrast.difference, setting.decides,
+            contrast.adjusted_p,
+        )  # fmt: skip
+        spread = np.std(np.subtract(values[arm], values[plan.baseline]), ddof=1)
         rows.append(
             {
-                "arm": arm, "difference": interval.estimate, "low": interval.low,
-                "high": interval.high, "p_holm": p, "pairs": interval.n, "spread": spread,
-                "verdict": word,
+                "arm": arm, "difference": contrast.difference.estimate,
+                "low": contrast.difference.low, "high": contrast.difference.high,
+                "p_holm": contrast.adjusted_p, "pairs": contrast.difference.n,
+                "spread": float(spread), "verdict": verdict.word, "seeds_needed": verdict.needed,
             }
         )  # fmt: skip
     return rows
 
 
-def table(plan: Plan, runs: list[dict[str, Any]], judged: list[dict[str, Any]]) -> str:
+def table(plan: Setting, runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
     """Return the result as text."""
     lines = [
         f"{'arm':14} {'test, selected':>20} {'test, last':>11} {'samples':>8} {'updates':>8} "
@@ -193,12 +204,13 @@ def table(plan: Plan, runs: list[dict[str, Any]], judged: list[dict[str, Any]]) 
     lines += [
         f"{row['arm']:14} {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]  "
         f"p = {row['p_holm']:.2g} (Holm)  {row['verdict']}"
-        for row in judged
+        + (f" (about {row['seeds_needed']} seeds would decide)" if row["seeds_needed"] else "")
+        for row in rows
     ]
     return "\n".join(lines)
 
 
-def draw(plan: Plan, runs: list[dict[str, Any]], path: Path) -> None:
+def draw(plan: Setting, runs: list[dict[str, Any]], path: Path) -> None:
     """Plot accuracy and the share of wrong labels over samples."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -248,11 +260,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args(arguments)
 
-    seeds = options.seeds or (3 if options.short else Plan.seeds)
+    seeds = options.seeds or (3 if options.short else Setting.seeds)
     if seeds < 2:
         parser.error("--seeds must be at least 2: one pair has no interval")
-    plan = Plan(
-        passes=10 if options.short else Plan.passes, seeds=seeds, first_seed=options.first_seed
+    plan = Setting(
+        passes=10 if options.short else Setting.passes, seeds=seeds, first_seed=options.first_seed
     )
     name = "digits-short" if options.short else "digits"
     if plan.first_seed:
@@ -262,14 +274,14 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = range(plan.first_seed, plan.first_seed + seeds)
     # Workers start afresh: a forked torch may hang.
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        for done, rows in enumerate(pool.map(run_seed, [plan] * seeds, chosen), start=1):
-            runs += rows
+        for done, ended in enumerate(pool.map(run_seed, [plan] * seeds, chosen), start=1):
+            runs += ended
             print(f"seed {done} of {seeds}, {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    judged = contrasts(plan, runs)
-    print(table(plan, runs, judged))
+    rows = judged(plan, runs)
+    print(table(plan, runs, rows))
     options.out.mkdir(parents=True, exist_ok=True)
     document = {
-        "plan": asdict(plan), "versions": versions(), "contrasts": judged, "runs": runs,
+        "plan": asdict(plan), "versions": versions(), "contrasts": rows, "runs": runs,
     }  # fmt: skip
     (options.out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     draw(plan, runs, options.out / f"{name}.png")

@@ -116,15 +116,43 @@ def status(file: Path, strict: bool, trust: bool, rebuild: bool) -> None:
 @_STRICT
 @_TRUST
 def report(file: Path, strict: bool, trust: bool) -> None:
-    """Write the page of each environment and student."""
+    """Print what each environment and student shows, and write their pages."""
+    from rich.console import Console
+
     from currgym.report import write
-    from currgym.studies import Study
+    from currgym.studies import Study, conclude_across
+    from currgym.studies.export import conclusions_of
+    from currgym.studies.tables import LEGEND, across_table, table
 
     opened = Study.open(file, strict, trust)
     opened.status()
-    opened.describe()
+    found = conclusions_of(opened)
+    if not found:
+        raise click.ClickException(f"no run has begun: currgym study run {file}")
+    console = Console()
+    for panel, concluded in found.items():
+        console.print(table(panel, concluded))
+        for arm in concluded.arms:
+            if arm.verdict.final:
+                console.print(f"{arm.arm}: {arm.verdict.reason}", highlight=False, soft_wrap=True)
+        if concluded.best is not None:
+            best, runner_up = concluded.best.best, concluded.best.runner_up
+            console.print(
+                f"first: {best}, against {runner_up} p = {concluded.best.p:.2g} "
+                "(corrected for having been selected)", highlight=False, soft_wrap=True,
+            )  # fmt: skip
+        console.print()
+    if any(arm.crosses for concluded in found.values() for arm in concluded.arms):
+        console.print(LEGEND)
+    together = conclude_across(found)
+    if together is not None:
+        console.print(across_table(together))
+    first = next(iter(found.values()))
+    if not first.verdict.final:
+        console.print(f"{first.verdict.word}: {first.verdict.reason}", soft_wrap=True)
     for panel in opened.spec.panels:
-        click.echo(f"report: {write(opened.page_folder(panel))}")
+        if panel.label in found:
+            click.echo(f"report: {write(opened.page_folder(panel))}")
 
 
 @study.command()
@@ -134,7 +162,7 @@ def report(file: Path, strict: bool, trust: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=None, metavar="DIR",
               help="Where tables go.  [default: tables/ in the store]")  # fmt: skip
 def export(file: Path, strict: bool, trust: bool, out: Path | None) -> None:
-    """Write tidy tables: runs and evaluations as CSV and Parquet, results as LaTeX."""
+    """Write tidy tables: runs, evaluations and conclusions as CSV and Parquet, LaTeX."""
     from currgym.studies import Study
     from currgym.studies.export import export as write_tables
 

@@ -13,6 +13,7 @@ from currgym.report.data import Arm, Study
 from currgym.report.elements import capital, escape
 from currgym.report.text import count, difference_text, join, level_text, number, plain_env
 from currgym.statistics import fewest_seeds
+from currgym.studies.endpoints import ENDPOINTS
 
 __all__ = [
     "about", "by_privileges", "configuration_entries", "crosses", "findings", "many_teachers",
@@ -27,6 +28,8 @@ _OPTIONS = {
     "threads": 1,
 }
 """Options of a run and their defaults, for the command that repeats it."""
+CROSSES = "&#8224;"
+"""Marks what is compared with an arm that knows other things."""
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -81,7 +84,11 @@ def notices(study: Study) -> list[str]:
     """Return what a reader must know before anything else."""
     verdict = study.verdict()
     need = fewest_seeds(study.kind)
-    kind = "in supervised learning" if study.kind == "supervised" else "in reinforcement learning"
+    kind = {
+        "supervised": "in supervised learning",
+        "rl": "in reinforcement learning",
+        "simulated": "with simulated students",
+    }[study.kind]
     seeds = min(len(arm.finished) for arm in study.arms)
     told = []
     if study.single:
@@ -89,18 +96,24 @@ def notices(study: Study) -> list[str]:
             "<strong>One run is an illustration, no verdict.</strong> Another seed may tell "
             f"another story; a verdict {kind} needs at least {need} seeds a teacher."
         )
-    elif seeds < need:
+    elif verdict.final:
+        told.append(_planned(study))
+    elif verdict.word.startswith("illustration"):
         have = "is one finished seed" if seeds == 1 else f"are {seeds or 'no'} finished seeds"
         told.append(
             f"<strong>An illustration, no verdict.</strong> There {have} a teacher, and a "
             f"verdict {kind} needs at least {need}, and a plan written before the runs. What "
             "differs here may be chance."
         )
-    else:
+    elif verdict.word.startswith("exploratory") and not study.frozen:
         told.append(
             f"<strong>{escape(capital(verdict.word))}.</strong> The seeds would be enough, but "
             "a verdict also needs a plan that was written before the runs: one endpoint, one "
             "baseline, the smallest difference that matters."
+        )
+    else:
+        told.append(
+            f"<strong>{escape(capital(verdict.word))}.</strong> {escape(capital(verdict.reason))}."
         )
     pending = study.unfinished
     if study.single and pending:
@@ -120,6 +133,33 @@ def notices(study: Study) -> list[str]:
             "tables count finished runs only."
         )
     return [f'<div class="notice"><p>{text}</p></div>' for text in told]
+
+
+def _planned(study: Study) -> str:
+    """Return the verdicts of a plan that was frozen before its runs."""
+    found, plan = study.conclusions(), study.plan
+    assert plan is not None
+    words = [
+        f"{escape(arm.arm)}: <strong>{escape(arm.verdict.word)}</strong> "
+        f"({escape(arm.verdict.reason)}){CROSSES if arm.crosses else ''}"
+        for arm in found.arms
+        if arm.verdict.final
+    ]
+    effect = number(plan.smallest_effect)
+    text = (
+        "<strong>Planned before the runs.</strong> "
+        f"Endpoint: {escape(ENDPOINTS[plan.endpoint].says)}; baseline: {escape(plan.baseline)}; "
+        f"smallest difference of interest: {effect}; {len(found.seeds)} seeds a teacher. "
+        + ". ".join(words)
+    )
+    best = found.best
+    if best is not None:
+        alone = "the best" if best.p < plan.alpha else "not shown to be the best"
+        text += (
+            f". {capital(escape(best.best))}, first by its mean, is {alone} (against "
+            f"{escape(best.runner_up)}, corrected for the selection: p = {best.p:.2g})"
+        )
+    return f"{text}."
 
 
 def findings(study: Study) -> str:

@@ -1,8 +1,8 @@
 """Statistics for comparing teachers over seeds, on scipy.
 
 Every function that samples takes a NumPy generator and draws from nothing else. An interval method
-is offered where it was shown to cover what it says (:data:`FEWEST_VALUES`; ``python -m
-currgym.statistics.coverage`` prints the table), and refuses the rest.
+is offered where it was shown to cover what it says (:data:`FEWEST_VALUES`; ``experiments/
+coverage.py`` makes the table), and refuses the rest.
 """
 
 from currgym.statistics.bounded import (

@@ -1,7 +1,7 @@
 """How often each interval holds the true value: the table behind what is offered.
 
-``python -m currgym.statistics.coverage`` simulates and prints it. The tests use the same cells, so
-a method cannot be offered where the table says that it fails. Most cells run the offered code on
+``experiments/coverage.py`` simulates and writes it. The tests use the same cells, so a method
+cannot be offered where the table says that it fails. Most cells run the offered code on
 thousands of studies at once; the t, Welch and paired intervals are recomputed with scipy by rows,
 and a test ties them to the offered functions.
 """
@@ -9,7 +9,6 @@ and a test ties them to the offered functions.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,15 +18,24 @@ from scipy import stats
 
 from currgym.statistics.bounded import gaffke_limits
 from currgym.statistics.curves import Times
-from currgym.statistics.domains import offered
-from currgym.statistics.robust import FEWEST_RUNS, expanded_tail, improvement_limits, resampled
+from currgym.statistics.domains import FEWEST_VALUES, offered
+from currgym.statistics.robust import (
+    BOOTSTRAP_ABOVE,
+    FEWEST_RUNS,
+    expanded_tail,
+    improvement_limits,
+    resampled,
+    resampled_improvement,
+    wins,
+)
 from currgym.statistics.robust import _mean as mean_of
 from currgym.statistics.robust import _trimmed as trimmed
+from currgym.statistics.shares import differs_near_a_bound, near_a_bound, spans
 from currgym.statistics.skewed import bootstrap_t_limits, combined_limits
 from currgym.statistics.survival import FEWEST_RUNS as FEWEST_TIMES
 from currgym.statistics.survival import median_time
 
-__all__ = ["CELLS", "LEAST", "MOST", "SIZES", "Cell", "Row", "exact_rates", "simulate", "table"]
+__all__ = ["CELLS", "LEAST", "MOST", "SIZES", "Cell", "Row", "exact_rates", "line", "simulate"]
 
 FloatArray = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], FloatArray]
@@ -38,8 +46,8 @@ LEAST, MOST = 0.93, 0.97
 """What counts as covering 95 %."""
 
 LEVEL = 0.95
-STUDIES = 10_000
-FEWER_STUDIES = 3_000
+STUDIES = 5_000
+FEWER_STUDIES = 2_000
 """For cells that resample every study, or take studies one by one."""
 
 
@@ -97,10 +105,14 @@ def shares(rate: float, alike: float, tasks: int = 50) -> Outcome:
     """
 
     def draw(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
+        if rate == 0.0:
+            return np.zeros(size)
         each = rng.beta(rate * alike, (1.0 - rate) * alike, size)
         return rng.binomial(tasks, each) / tasks
 
-    return Outcome(f"share {rate:g}{' all-or-none' if alike <= 1.0 else ''}", rate, draw)
+    spread = " all-or-none" if alike <= 1.0 and rate else ""
+    steady = " steady" if alike >= 1_000.0 else ""
+    return Outcome(f"share {rate:g}{spread}{steady}", rate, draw)
 
 
 # Methods: from studies in rows to the ends of their intervals. ---------------------------------
@@ -176,6 +188,47 @@ def bounded_paired_ends(x: FloatArray, y: FloatArray, rng: np.random.Generator) 
     return 2.0 * low - 1.0, 2.0 * high - 1.0
 
 
+def share_ends(x: FloatArray, rng: np.random.Generator) -> Ends:
+    """Return the ends of :func:`~currgym.statistics.share_interval`."""
+    low, high = t_ends(x, rng)
+    near = near_a_bound(x)
+    if near.any():
+        low[near], high[near] = gaffke_ends(x[near], rng)
+    return low, high
+
+
+def share_difference_ends(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> Ends:
+    """Return the ends of :func:`~currgym.statistics.share_difference`."""
+    return _mixed(welch_ends, bounded_ends, x, y, rng)
+
+
+def share_paired_ends(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> Ends:
+    """Return the ends of :func:`~currgym.statistics.share_paired_difference`."""
+    return _mixed(paired_ends, bounded_paired_ends, x, y, rng)
+
+
+def _mixed(
+    far: Callable[..., Ends],
+    near: Callable[..., Ends],
+    x: FloatArray,
+    y: FloatArray,
+    rng: np.random.Generator,
+) -> Ends:
+    low, high = far(x, y, rng)
+    at = differs_near_a_bound(x, y)
+    if x.shape[1] < FEWEST_VALUES["bounded_difference"]["bounded"]:
+        low[at] = high[at] = math.nan
+    elif at.any():
+        below, above = spans(x[at], y[at])
+        width = above - below
+        ends = near(
+            (x[at] - below[:, None]) / width[:, None], (y[at] - below[:, None]) / width[:, None],
+            rng,
+        )  # fmt: skip
+        low[at], high[at] = ends[0] * width, ends[1] * width
+    return low, high
+
+
 def _in_blocks(ends: Callable[..., Ends], *studies: FloatArray, block: int = 500) -> Ends:
     """Return the ends by blocks of studies, each with resamples of its own."""
     parts = [
@@ -231,8 +284,12 @@ class Row:
 
 
 def _held(ends: Ends, truth: float) -> float:
+    """Return the share of intervals that hold the truth, of those that are not refused."""
+    low, high = ends
+    given = ~np.isnan(low)
     # Rates such as 0.9 are not exact, and ends fall on them.
-    return float(((ends[0] <= truth + 1e-9) & (ends[1] >= truth - 1e-9)).mean())
+    held = (low[given] <= truth + 1e-9) & (high[given] >= truth - 1e-9)
+    return float(held.mean()) if given.any() else math.nan
 
 
 def one(
@@ -323,6 +380,34 @@ def improvement(label: str, pairs: Sequence[tuple[Outcome, Outcome]], may_exceed
     )
 
 
+def bootstrapped(label: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> Cell:
+    """Return the cell of a probability of improvement by bootstrap, where it is not refused."""
+    source = np.random.default_rng(54321)
+    truth = float(
+        np.mean([_beats(a.draw(source, (1, 20_000)), b.draw(source, (1, 20_000)))
+                 for a, b in pairs])
+    )  # fmt: skip
+
+    def covers(n: int, studies: int, rng: np.random.Generator) -> float:
+        x, y = (np.stack([o.draw(rng, (studies, n)) for o in side], axis=-1)
+                for side in zip(*pairs, strict=True))  # fmt: skip
+        tail = expanded_tail(LEVEL, n, len(pairs))
+
+        def ends(a: FloatArray, b: FloatArray) -> Ends:
+            won = wins(a, b)
+            draws = resampled_improvement(won, rng, 400)
+            low, high = np.quantile(draws, [tail, 1.0 - tail], axis=1)
+            estimate = won.mean(axis=(1, 2, 3))
+            refused = (estimate < BOOTSTRAP_ABOVE) | (estimate > 1.0 - BOOTSTRAP_ABOVE)
+            return np.where(refused, math.nan, low), np.where(refused, math.nan, high)
+
+        return _held(_in_blocks(ends, x, y, block=250), truth)
+
+    return Cell(
+        "probability_of_improvement by bootstrap", "any", label, covers, 1_000, FEWEST_RUNS, True
+    )
+
+
 def _beats(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the share of pairs in which a is higher, ties half, for each row."""
     statistic = stats.mannwhitneyu(a, b, axis=1, method="asymptotic").statistic
@@ -392,6 +477,20 @@ def _cells() -> Iterator[Cell]:
         yield two("bounded_difference", "bounded", a, b, bounded_ends, may_exceed=True)
         yield two("bounded_paired_difference", "bounded", a, b, bounded_paired_ends,
                   may_exceed=True)  # fmt: skip
+    hardly, never = shares(0.5, 3_000.0, 3_000), shares(0.0, 1.0)
+    for outcome in (
+        shares(0.5, 10.0), shares(0.7, 10.0), shares(0.8, 10.0), shares(0.9, 10.0),
+        shares(0.05, 30.0), solved(0.5), solved(0.9), shares(0.97, 1.0),
+    ):  # fmt: skip
+        yield one("share_interval", "share", outcome, share_ends, may_exceed=True)
+    for a, b in (
+        *pairs, (shares(0.7, 10.0), shares(0.5, 10.0)), (shares(0.8, 10.0), shares(0.8, 10.0)),
+        (shares(0.9, 10.0), shares(0.7, 10.0)), (shares(0.15, 10.0), hardly),
+        (shares(0.05, 30.0), hardly), (shares(0.2, 10.0), never), (shares(0.05, 30.0), never),
+        (shares(0.03, 1.0), shares(0.1, 1.0)),
+    ):  # fmt: skip
+        yield two("share_difference", "share", a, b, share_difference_ends, may_exceed=True)
+        yield two("share_paired_difference", "share", a, b, share_paired_ends, may_exceed=True)
     three = [normal(), normal(0.5), normal(1.0, 2.0)]
     far = [normal(), normal(3.0), normal(6.0, 2.0)]
     skew = [exponential(1.0), exponential(1.5), exponential(3.0)]
@@ -413,6 +512,13 @@ def _cells() -> Iterator[Cell]:
                                               (normal(0.5), normal())], True)  # fmt: skip
     yield improvement("3 shares", [(shares(0.9, 10.0), shares(0.7, 10.0)),
                                    (shares(0.97, 1.0), shares(0.9, 1.0))], True)  # fmt: skip
+    apart = [(normal(4.0), normal()), (normal(), normal(0.0, 3.0)), (normal(0.5), normal())]
+    yield bootstrapped("1 normal, no difference", [(normal(), normal())])
+    yield bootstrapped("1 normal, 1 SD apart", [(normal(1.0), normal())])
+    yield bootstrapped("3 normal, one apart", apart)
+    yield bootstrapped("3 shares", [(shares(0.9, 10.0), shares(0.7, 10.0)),
+                                    (shares(0.97, 1.0), shares(0.9, 1.0)),
+                                    (shares(0.6, 10.0), shares(0.5, 10.0))])  # fmt: skip
     yield median("all runs get there", math.inf)
     yield median("1 in 4 censored", -math.log(0.25))
 
@@ -466,14 +572,6 @@ def exact_rates(n: int, grid: int = 199) -> FloatArray:
     return covered
 
 
-def table(sizes: Sequence[int] = SIZES, cells: Sequence[Cell] = CELLS) -> Iterator[Row]:
-    """Yield the rows of the table, refused cells included."""
-    for cell in cells:
-        # What median_time refuses cannot be run.
-        wanted = [n for n in sizes if cell.method != "median_time" or cell.offered(n)]
-        yield Row(cell, {n: simulate(cell, n) for n in wanted})
-
-
 def line(row: Row, sizes: Sequence[int] = SIZES) -> str:
     """Return a row as text: per cent covered, in brackets where the method refuses."""
     cell = row.cell
@@ -485,29 +583,4 @@ def line(row: Row, sizes: Sequence[int] = SIZES) -> str:
         figure = f"{100.0 * row.coverage[n]:.1f}"
         shown.append(f"{figure:>6} " if cell.offered(n) else f"{f'({figure})':>7}")
     notes = "  beyond the shape" if not cell.inside else ""
-    return f"{cell.method:26} {cell.shape:8} {cell.label:36} " + " ".join(shown) + notes
-
-
-def main() -> None:
-    """Print the table."""
-    out = sys.stdout
-    out.write("Per cent of simulated studies whose nominal 95 % interval holds the true value.\n")
-    out.write(
-        "In brackets: refused at this n for this shape. Above 97: outcomes are discrete, or\n"
-    )
-    out.write("the method assumes little of them and is conservative for it.\n\n")
-    head = " ".join(f"{f'n = {n}':>7}" for n in SIZES)
-    out.write(f"{'method':26} {'shape':8} {'outcome':36} {head}\n")
-    for row in table():
-        out.write(line(row) + "\n")
-        out.flush()
-    out.write("\nbounded_difference of two solved rates, exact, over all pairs of rates:\n")
-    for n in SIZES:
-        covered = exact_rates(n)
-        worst, mean = 100.0 * covered.min(), 100.0 * covered.mean()
-        short = 100.0 * (covered < LEAST).mean()
-        out.write(f"n = {n:2}: mean {mean:.1f}, worst {worst:.1f}, below 93 in {short:.2f} %\n")
-
-
-if __name__ == "__main__":
-    main()
+    return f"{cell.method:40} {cell.shape:8} {cell.label:44} " + " ".join(shown) + notes

@@ -1,8 +1,8 @@
 """Where each interval method is offered: it must cover what it says, by simulation.
 
 A nominal 95 % interval counts as covering if it holds the true value in 93 to 97 % of simulated
-studies, or in more where outcomes are discrete and no method could do better. ``python -m
-currgym.statistics.coverage`` prints what was measured; this table states the conclusion, and the
+studies, or in more where outcomes are discrete and no method could do better. ``experiments/
+coverage.py`` measures it; this table states the conclusion, and the
 methods refuse the rest.
 """
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from currgym.statistics import t_interval
+from currgym.studies.cells import Cell
+from currgym.studies.conclusions import Conclusions, conclude_across
 from currgym.studies.study import Study
+from currgym.studies.tables import across_rows, latex, rows
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["evaluations_table", "export", "results_latex", "runs_table"]
+__all__ = ["conclusions_of", "evaluations_table", "export", "runs_table"]
 
 
 def runs_table(study: Study) -> pandas.DataFrame:
@@ -51,73 +53,67 @@ def evaluations_table(study: Study) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=names)
 
 
-def results_latex(study: Study) -> str:
-    """Return a LaTeX table: arms by panels, per cent solved at the end with a 95 % t interval.
+def conclusions_of(study: Study) -> dict[str, Conclusions]:
+    """Return what each panel shows, as its page does: label -> conclusions.
 
-    Seeds that differ between arms, and reference results, are told in notes below. Needs the
-    package ``booktabs``.
+    Panels of which no run has begun are left out.
     """
-    table = runs_table(study)
-    panels = [panel.label for panel in study.spec.panels]
-    measured: set[str] = set()
-    counts: set[int] = set()
-    lines = [
-        f"% {study.spec.name}: per cent of the test set solved at the end of the budget, "
-        "mean [95 % t interval] over seeds",
-        rf"\begin{{tabular}}{{l{'r' * len(panels)}}}",
-        r"\toprule",
-        " & ".join(["arm", *(_tex(panel) for panel in panels)]) + r" \\",
-        r"\midrule",
-    ]
-    for arm in study.spec.arms:
-        entries = [_tex(arm.label)]
-        for panel in panels:
-            mine = table
-            if len(table):
-                mine = table[(table["arm"] == arm.label) & (table["panel"] == panel)]
-            entries.append(_entry(mine) if len(mine) else "--")
-            measured |= set(mine["origin"].dropna()) if len(mine) else set()
-            counts.add(len(mine))
-        lines.append(" & ".join(entries) + r" \\")
-    lines.append(r"\bottomrule")
-    notes = [f"Seeds a cell: {min(counts)}" + (f" to {max(counts)}" if len(counts) > 1 else "")]
-    notes += [rf"$^\dagger$ {_tex(origin)}" for origin in sorted(measured)]
-    width = len(panels) + 1
-    lines += [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {note}.}} \\" for note in notes]
-    lines += [r"\end{tabular}", ""]
-    return "\n".join(lines)
+    from currgym.report.data import load
+
+    study.describe()
+    begun = {cell.panel for cell in study.cells if _begun(study, cell)}
+    return {
+        panel.label: load(study.page_folder(panel)).conclusions()
+        for panel in study.spec.panels
+        if panel.label in begun
+    }
 
 
-def _entry(runs: pandas.DataFrame) -> str:
-    mark = r"$^\dagger$" if runs["origin"].notna().any() else ""
-    found = t_interval(100.0 * runs["solved"].to_numpy())
-    if not found.known:
-        return f"{found.estimate:.1f}{mark}"
-    shown = found.clipped(0.0, 100.0)
-    return f"{shown.estimate:.1f} [{shown.low:.1f}, {shown.high:.1f}]{mark}"
+def _begun(study: Study, cell: Cell) -> bool:
+    return (study.results()[cell.key].folder / "config.json").is_file()
 
 
-_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+def results_latex(study: Study) -> str:
+    """Return the LaTeX table of a study's conclusions; reference results are marked."""
+    return latex(conclusions_of(study), _origins(runs_table(study)))
 
 
-def _tex(text: str) -> str:
-    return "".join(_SPECIAL.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+def _origins(runs: pandas.DataFrame) -> dict[str, str]:
+    """Return where an arm's runs come from, of arms that are not this study's own."""
+    if not len(runs):
+        return {}
+    shipped = runs[runs["origin"].notna()]
+    return dict(zip(shipped["arm"], shipped["origin"], strict=True))
 
 
 def export(study: Study, out: Path) -> list[Path]:
-    """Write ``runs`` and ``evaluations`` as CSV and Parquet, and ``results.tex``.
+    """Write ``runs``, ``evaluations`` and ``conclusions`` as CSV and Parquet, and ``results.tex``.
+
+    ``across`` sums up over three environments or more, where there are as many.
 
     Raises:
         ImportError: If pyarrow, which writes Parquet, is missing (CSV is written by then).
     """
+    import pandas
+
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    tables = {"runs": runs_table(study), "evaluations": evaluations_table(study)}
+    found = conclusions_of(study)
+    tables = {
+        "runs": runs_table(study),
+        "evaluations": evaluations_table(study),
+        "conclusions": pandas.DataFrame(
+            [row for panel, concluded in found.items() for row in rows(panel, concluded)]
+        ),
+    }
+    together = conclude_across(found)
+    if together is not None:
+        tables["across"] = pandas.DataFrame(across_rows(together))
     for name, table in tables.items():
         written.append(out / f"{name}.csv")
         table.to_csv(written[-1], index=False)
     written.append(out / "results.tex")
-    written[-1].write_text(results_latex(study), encoding="utf-8")
+    written[-1].write_text(latex(found, _origins(tables["runs"])), encoding="utf-8")
     for name, table in tables.items():
         written.append(out / f"{name}.parquet")
         try:

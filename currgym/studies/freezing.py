@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from currgym.documents import write_whole
+from currgym.statistics import TUNING_SEEDS_FROM
 from currgym.studies.spec import StudySpec
 
 __all__ = ["freeze", "frozen_hash", "frozen_path", "plan_hash"]
@@ -59,9 +60,10 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
     """Freeze a study's plan, and return its hash.
 
     Raises:
-        ValueError: If it has no plan, another one is frozen already, or a run that the plan
-            contrasts with the baseline has results already: a plan written after them is none.
-            (The baseline's runs may be there; they are what a new arm is compared with.)
+        ValueError: If it has no plan, another one is frozen already, no method can carry it out
+            (its seeds choose settings; no interval is offered for its shape and n), or a run that
+            the plan contrasts with the baseline has results already: a plan written after them is
+            none. (The baseline's runs may be there; they are what a new arm is compared with.)
     """
     from currgym.studies.cells import cells_of
     from currgym.studies.store import Store
@@ -77,6 +79,13 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
         )
     plan = spec.plan
     assert plan is not None
+    if max(spec.seeds[: plan.n]) >= TUNING_SEEDS_FROM:
+        raise ValueError(
+            f"the plan rests on seeds from {TUNING_SEEDS_FROM} up, which choose settings: put other "
+            f"seeds first ({spec.path})"
+        )
+    for panel in spec.panels:
+        plan.check(panel.base.kind)
     store = Store(spec.store)
     if store.path.exists():
         there = store.runs()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from currgym.statistics import (
+    NotOffered,
     interquartile_mean,
     optimality_gap,
     performance_profile,
     probability_of_improvement,
 )
+from currgym.statistics.robust import _mean, _trimmed, resampled, resampled_improvement, wins
 
 RNG = np.random.default_rng
 Array = NDArray[np.float64]
@@ -70,14 +74,54 @@ def test_estimates_equal_the_yardstick(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(profile.share, expected)
 
 
-def test_estimates_equal_rliable_itself() -> None:
-    metrics = pytest.importorskip("rliable.metrics", reason="the yardstick is not installed")
-    x, y = RNG(0).normal(size=(10, 4)), RNG(1).normal(size=(10, 4))
-    assert interquartile_mean(x, RNG(0)).estimate == pytest.approx(metrics.aggregate_iqm(x))
-    gap = metrics.aggregate_optimality_gap(x, gamma=1.0)
-    assert optimality_gap(x, RNG(0)).estimate == pytest.approx(gap)
-    better = metrics.probability_of_improvement(x, y)
-    assert probability_of_improvement(x, y).estimate == pytest.approx(better)
+RLIABLE = json.loads(Path(__file__).with_name("rliable.json").read_text(encoding="utf-8"))
+"""What rliable 1.2.0 itself computed; ``rliable_reference.py`` beside it says how."""
+
+
+@pytest.mark.parametrize("which", ["x", "y"])
+def test_estimates_equal_rliable_itself(which: str) -> None:
+    scores = np.array(RLIABLE[which])
+    assert interquartile_mean(scores, RNG(0)).estimate == pytest.approx(
+        RLIABLE["interquartile_mean"][which], abs=1e-12
+    )
+    gap = optimality_gap(scores, RNG(0)).estimate
+    assert gap == pytest.approx(RLIABLE["optimality_gap"][which], abs=1e-12)
+    profile = performance_profile(scores, RLIABLE["thresholds"])
+    np.testing.assert_allclose(profile.share, RLIABLE["profile"][which])
+
+
+def test_improvement_equals_rliable_itself() -> None:
+    x, y = np.array(RLIABLE["x"]), np.array(RLIABLE["y"])
+    expected = RLIABLE["probability_of_improvement"]
+    assert probability_of_improvement(x, y).estimate == pytest.approx(expected, abs=1e-12)
+
+
+def test_resamples_spread_as_rliables_do() -> None:
+    """The same stratified bootstrap, at the plain percentiles that rliable takes."""
+    x, y = np.array(RLIABLE["x"]), np.array(RLIABLE["y"])
+    tails = [0.025, 0.975]
+    for which, scores in (("x", x), ("y", y)):
+        for name, statistic, values in (
+            ("interquartile_mean", _trimmed, scores),
+            ("optimality_gap", _mean, 1.0 - np.minimum(scores, 1.0)),
+        ):
+            draws = resampled(values[None], statistic, RNG(0), 20_000)[0]
+            expected = RLIABLE[f"{name}_percentiles"][which]
+            np.testing.assert_allclose(np.quantile(draws, tails), expected, atol=0.006)
+    draws = resampled_improvement(wins(x[None], y[None]), RNG(0), 20_000)[0]
+    expected = RLIABLE["probability_of_improvement_percentiles"]
+    np.testing.assert_allclose(np.quantile(draws, tails), expected, atol=0.006)
+
+
+def test_the_bootstrap_of_an_improvement_is_offered_where_it_covers() -> None:
+    x, y = np.array(RLIABLE["x"]), np.array(RLIABLE["y"])
+    found = probability_of_improvement(x, y, method="bootstrap", rng=RNG(0))
+    assert found.low < found.estimate < found.high
+    assert found.p == probability_of_improvement(x, y).p
+    with pytest.raises(NotOffered, match="use the score interval"):
+        probability_of_improvement(x + 1.0, y, method="bootstrap", rng=RNG(0))
+    with pytest.raises(ValueError, match="with a generator"):
+        probability_of_improvement(x, y, method="bootstrap")
 
 
 def test_bootstrap_equals_scipys_stratified_one() -> None:
@@ -100,8 +144,6 @@ def test_bootstrap_equals_scipys_stratified_one() -> None:
 
 def test_plain_percentiles_cover_too_little() -> None:
     """What rliable does, at 5 runs of 3 environments far apart: why ours go further out."""
-    from currgym.statistics.robust import _trimmed, resampled
-
     studies = RNG(3).normal([-3.0, 0.0, 3.0], 1.0, size=(2_000, 5, 3))
     draws = resampled(studies, _trimmed, RNG(4), 300)
     low, high = np.quantile(draws, [0.025, 0.975], axis=1)

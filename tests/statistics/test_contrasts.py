@@ -76,8 +76,10 @@ def test_contrasts_refuse_what_they_cannot_do() -> None:
         contrasts(arms(1), "arm0", RNG(0))
     with pytest.raises(ValueError, match="'b' has one value"):
         contrasts({"a": [1.0, 2.0], "b": [1.0]}, "a", RNG(0))
-    with pytest.raises(ValueError, match="bounded_difference needs at least 8"):
-        contrasts({"a": [1.0] * 7, "b": [0.0] * 7}, "a", RNG(0), "bounded")
+    refused = contrasts({"a": [1.0] * 7, "b": [0.0] * 7}, "a", RNG(0), "bounded")["b"]
+    assert "bounded_difference needs at least 8" in refused.difference.method
+    assert (refused.difference.estimate, refused.difference.known) == (-1.0, False)
+    assert refused.adjusted_p == 1.0
 
 
 def test_nothing_compares_all_pairs() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from scipy import stats
 
 from currgym.statistics import (
     Interval,
+    NotOffered,
     Plan,
     conclude,
     equivalence,
@@ -23,9 +24,11 @@ from currgym.statistics import (
     upper_sd,
     welch_difference,
 )
+from currgym.statistics.choice import Kind
 
 RNG = np.random.default_rng
-PLAN = Plan("solved", "random", 0.1)
+PLAN = Plan("solved", "random", ("alp-gmm",), 0.1, n=8)
+THREE = replace(PLAN, contrasts=("a", "b", "c"))
 
 
 def interval(low: float, high: float, p: float) -> Interval:
@@ -58,25 +61,39 @@ def test_the_four_words(low: float, high: float, p: float, word: str) -> None:
 
 @pytest.mark.parametrize(("kind", "need"), [("rl", 8), ("supervised", 10), ("simulated", 30)])
 def test_too_few_seeds_or_no_frozen_plan_give_no_verdict(kind: str, need: int) -> None:
+    clear, student = interval(0.2, 0.3, 1e-9), cast(Kind, kind)
+    few = conclude(PLAN, student, need - 1, clear, frozen=True)
+    assert few == judge(student, need - 1)
+    assert few.word == "illustration, no verdict"
+    assert conclude(PLAN, student, need, clear, frozen=False).word == "exploratory, no verdict"
+    assert not conclude(PLAN, student, need, clear, frozen=False).final
+    assert conclude(PLAN, student, need, clear, frozen=True).word == "supported"
+
+
+def test_there_is_one_look_at_the_planned_seeds() -> None:
     clear = interval(0.2, 0.3, 1e-9)
-    assert conclude(PLAN, kind, need - 1, clear, frozen=True) == judge(kind, need - 1)
-    assert conclude(PLAN, kind, need - 1, clear, frozen=True).word == "illustration, no verdict"
-    assert conclude(PLAN, kind, need, clear, frozen=False).word == "exploratory, no verdict"
-    assert not conclude(PLAN, kind, need, clear, frozen=False).final
-    assert conclude(PLAN, kind, need, clear, frozen=True).word == "supported"
+    early = conclude(replace(PLAN, n=20), "rl", 19, clear, frozen=True)
+    assert (early.word, early.final) == ("unfinished, no verdict", False)
+    assert "19 of the 20" in early.reason
+    assert conclude(replace(PLAN, n=20), "rl", 20, clear, frozen=True).word == "supported"
 
 
 def test_the_correction_cannot_be_left_out() -> None:
     one = interval(0.05, 0.35, 0.03)
     assert conclude(PLAN, "rl", 8, one, frozen=True).word == "supported"
     with pytest.raises(ValueError, match="corrected by holm"):
-        conclude(PLAN, "rl", 8, one, frozen=True, contrasts=3)
-    corrected = conclude(PLAN, "rl", 8, one, frozen=True, adjusted_p=0.09, contrasts=3)
-    assert corrected.word == "inconclusive"
+        conclude(THREE, "rl", 8, one, frozen=True)
+    assert conclude(THREE, "rl", 8, one, frozen=True, adjusted_p=0.09).word == "inconclusive"
     with pytest.raises(ValueError, match=r"asks for 0\.9"):
         conclude(replace(PLAN, alpha=0.1), "rl", 8, one, frozen=True)
-    with pytest.raises(ValueError, match="p-value"):
-        conclude(PLAN, "rl", 8, replace(one, p=math.nan), frozen=True)
+
+
+def test_without_an_interval_nothing_is_tested() -> None:
+    for refused in (
+        Interval(0.2, math.nan, math.nan, 16, "bounded_difference needs 8 values"),
+        replace(interval(0.05, 0.35, 0.03), p=math.nan),
+    ):
+        assert conclude(PLAN, "rl", 8, refused, frozen=True).word == "not testable here"
 
 
 def test_the_n_that_would_decide_decides() -> None:
@@ -117,11 +134,45 @@ def test_n_is_not_invented_where_there_is_no_width() -> None:
         ({"smallest_effect": 0.0}, "smallest_effect"),
         ({"alpha": 5.0}, "alpha"),
         ({"direction": "up"}, "direction"),
+        ({"n": 1}, "n must be"),
+        ({"shape": "gaussian"}, "shape must be"),
+        ({"correlation": 1.5}, "correlation"),
+        ({"threshold": math.nan}, "threshold"),
+        ({"contrasts": ()}, "at least one contrast"),
+        ({"contrasts": ("a", "a")}, "listed once"),
+        ({"contrasts": ("random",)}, "with itself"),
     ],
 )
 def test_bad_plans_are_refused(change: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         replace(PLAN, **change)
+
+
+def test_a_plan_that_no_method_can_carry_out_is_refused() -> None:
+    PLAN.check("rl")
+    with pytest.raises(NotOffered, match="at least 8 values"):
+        replace(PLAN, shape="skewed", n=5).check("rl")
+    with pytest.raises(NotOffered, match="paired_difference is not offered"):
+        replace(PLAN, shape="skewed", n=10).check("supervised")
+
+
+def test_arms_are_paired_as_the_pilot_says() -> None:
+    assert PLAN.paired("supervised")
+    assert PLAN.paired("simulated")
+    assert not PLAN.paired("rl")
+    assert not replace(PLAN, correlation=0.3).paired("rl")
+    assert replace(PLAN, correlation=0.31).paired("rl")
+
+
+def test_pairing_by_the_tested_runs_own_correlation_errs_too_often() -> None:
+    """Why the correlation is the plan's: independent arms, n = 8, nominal 5 %."""
+    x, y = RNG(0).normal(size=(2, 20_000, 8))
+    welch: Any = stats.ttest_ind(x, y, axis=1, equal_var=False)
+    paired: Any = stats.ttest_rel(x, y, axis=1)
+    both: Any = stats.pearsonr(x, y, axis=1)
+    chosen = np.where(both.statistic > 0.3, paired.pvalue, welch.pvalue)
+    assert (welch.pvalue < 0.05).mean() < 0.053
+    assert (chosen < 0.05).mean() > 0.058
 
 
 # Equivalence. -----------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_they_are_marked(write: Write) -> None:
     table = runs_table(study)
     assert set(table[table["arm"] == "random"]["origin"]) == {"reference results of currgym 0.1.0"}
     assert table[table["arm"] == "target"]["origin"].isna().all()
-    assert r"$^\dagger$ reference results of currgym 0.1.0" in results_latex(study)
+    assert r"$^\ddag$ reference results of currgym 0.1.0" in results_latex(study)
     study.describe()
     document = json.loads((study.folder / "study.json").read_text())
     assert set(document["shipped"]) == {"random", "alp-gmm"}

@@ -222,7 +222,7 @@ def test_tables_hold_every_run_and_evaluation(write: Write, tmp_path: Path) -> N
 
 
 def test_latex_escapes_what_it_must() -> None:
-    from currgym.studies.export import _tex
+    from currgym.studies.tables import _tex
 
     assert _tex("a_b & 50% #1 {x} ~^\\") == (
         r"a\_b \& 50\% \#1 \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{}"
