@@ -19,6 +19,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 _ELSEWHERE: dict[str, str] = {
+    "doctor": "currgym.commands.doctor",
     "study": "currgym.commands.study",
 }
 """Commands with a module of their own (of the same name in it), imported when asked for."""
