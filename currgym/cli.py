@@ -26,6 +26,7 @@ _DISK = {
 
 
 _ELSEWHERE: dict[str, str] = {
+    "doctor": "currgym.commands.doctor",
     "reproduce": "currgym.commands.reproduce",
     "study": "currgym.commands.study",
     "watch": "currgym.commands.watch",

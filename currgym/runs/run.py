@@ -93,13 +93,21 @@ class Run:
     # Making one ----------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, config: RunConfig, folder: str | Path, force: bool = False) -> Run:
+    def create(
+        cls,
+        config: RunConfig,
+        folder: str | Path,
+        force: bool = False,
+        test_set: TestSet | None = None,
+    ) -> Run:
         """Begin a new run.
 
         Args:
             config: What to do.
             folder: A new or empty folder.
             force: Delete a run that is there already.
+            test_set: What to evaluate on, instead of what the configuration names (a simulated
+                student's competence is read everywhere all the same).
 
         Raises:
             FileExistsError: If the folder holds something.
@@ -119,6 +127,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         config = _with_copies(config, folder)
         run = cls(folder, config, config.to_json())
+        if test_set is not None:
+            run.document["test_set"] = test_set.to_json()
         run._write_config()
         run._fresh = True
         return run
@@ -530,6 +540,11 @@ class Run:
         return summary
 
     # After the fact ------------------------------------------------------------------------------
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a sound checkpoint to go on from."""
+        return self._newest() is not None
 
     @property
     def milestones(self) -> list[int]:
