@@ -448,7 +448,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _gather_arms(list(sys.argv[1:] if arguments is None else arguments))
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _warn
+            warnings.showwarning = _warn  # type: ignore[assignment]
             returned = cli.main(args=args, prog_name="currgym", standalone_mode=False)
         code = returned if isinstance(returned, int) else DONE
     except click.exceptions.Exit as stop:

@@ -130,8 +130,8 @@ def report(file: Path, strict: bool, trust: bool) -> None:
     if not found:
         raise click.ClickException(f"no run has begun: currgym study run {file}")
     console = Console()
-    for panel, concluded in found.items():
-        console.print(table(panel, concluded))
+    for label, concluded in found.items():
+        console.print(table(label, concluded))
         for arm in concluded.arms:
             if arm.verdict.final:
                 console.print(f"{arm.arm}: {arm.verdict.reason}", highlight=False, soft_wrap=True)

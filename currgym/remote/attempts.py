@@ -217,7 +217,7 @@ class Attempts:
 
     def _log_to(self, folder: Path) -> Logs:
         from currgym.runs.logs import Logs
-        from currgym.runs.recorder import RunRecorder, episode_header
+        from currgym.runs.recorder import CallRecorder, episode_header
 
         if (folder / "config.json").exists():
             raise FileExistsError(f"{folder} holds another run: choose another folder")
@@ -228,7 +228,7 @@ class Attempts:
         logs = Logs(
             folder, {"episodes.csv": header, "probes.csv": header, "calls.csv": "call,count"}
         )
-        self.curriculum.recorder = RunRecorder(logs)
+        self.curriculum.recorder = CallRecorder(logs)
         return logs
 
     def close(self) -> None:

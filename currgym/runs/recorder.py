@@ -13,7 +13,7 @@ from currgym.runs.cells import CellCounter
 from currgym.runs.logs import Logs
 from currgym.tasks import TaskSpace
 
-__all__ = ["BASE_COLUMNS", "RunRecorder", "episode_header"]
+__all__ = ["BASE_COLUMNS", "CallRecorder", "RunRecorder", "episode_header"]
 
 BASE_COLUMNS = (
     "episode", "id", "env", "step", "seed", "return", "length", "success", "terminated",
@@ -29,18 +29,16 @@ def episode_header(space: TaskSpace, extras: tuple[str, ...]) -> str:
     return ",".join([*BASE_COLUMNS, *names, *more])
 
 
-class RunRecorder:
-    """Listens to one curriculum.
+class CallRecorder:
+    """Listens to one curriculum, and writes a row for each call and each attempt.
 
     Args:
         logs: Where rows go: ``episodes.csv``, ``probes.csv``, ``calls.csv``.
-        cells: Counts where the steps went.
         extras: Columns and scores beyond the fixed ones that the teacher works on.
     """
 
-    def __init__(self, logs: Logs, cells: CellCounter, extras: tuple[str, ...] = ()) -> None:
+    def __init__(self, logs: Logs, extras: tuple[str, ...] = ()) -> None:
         self.logs = logs
-        self.cells = cells
         self.extras = extras
         self.episodes = 0
         self.probes = 0
@@ -51,7 +49,7 @@ class RunRecorder:
 
     def settled(self, outcomes: Outcomes, envs: NDArray[np.int64], step: int) -> None:
         """Note one call of ``update`` and its outcomes."""
-        probe = outcomes.probe is not None and bool(outcomes.probe.all())
+        probe = _is_probe(outcomes)
         name = "probes.csv" if probe else "episodes.csv"
         self.logs.write("calls.csv", f"{'probed' if probe else 'update'},{len(outcomes)}")
         for row in _rows(outcomes, envs, step, self.extras):
@@ -61,7 +59,25 @@ class RunRecorder:
                 self.probes += 1
             else:
                 self.episodes += 1
-        if not probe:
+
+
+class RunRecorder(CallRecorder):
+    """Counts besides where a run's steps went.
+
+    Args:
+        logs: See :class:`CallRecorder`.
+        cells: Counts attempts by period and task cell.
+        extras: See :class:`CallRecorder`.
+    """
+
+    def __init__(self, logs: Logs, cells: CellCounter, extras: tuple[str, ...] = ()) -> None:
+        super().__init__(logs, extras)
+        self.cells = cells
+
+    def settled(self, outcomes: Outcomes, envs: NDArray[np.int64], step: int) -> None:
+        """Note one call of ``update`` and its outcomes."""
+        super().settled(outcomes, envs, step)
+        if not _is_probe(outcomes):
             self.cells.add(
                 step, outcomes.tasks, outcomes.lengths, _returns(outcomes), outcomes.successes
             )
@@ -81,6 +97,10 @@ class RunRecorder:
         """Go on counting from a saved state."""
         self.episodes, self.probes = int(state["episodes"]), int(state["probes"])
         self.cells.load_state_dict(state["cells"])
+
+
+def _is_probe(outcomes: Outcomes) -> bool:
+    return outcomes.probe is not None and bool(outcomes.probe.all())
 
 
 def _returns(outcomes: Outcomes) -> NDArray[np.float64]:
