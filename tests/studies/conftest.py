@@ -40,14 +40,13 @@ def make_study(folder: Path, arms: Sequence[Arm], seeds: Sequence[int], **change
 
 
 def contents(study: Study) -> dict[str, Any]:
-    """All that a store knows of a study's runs, times and tries apart."""
+    """All that a store knows of a study's runs, times apart."""
     found: dict[str, Any] = {}
     rows = study.store.runs()
     curves = study.store.curves(rows)
     for key, row in rows.items():
         said = asdict(row)
-        for name in ("seconds", "tries"):
-            del said[name]
+        del said["seconds"]
         said["folder"] = row.folder.relative_to(study.folder)
         logs = ("episodes.csv", "evaluations.csv", "probes.csv", "calls.csv", "snapshots.jsonl")
         found[key] = said, curves[key], {name: (row.folder / name).read_bytes() for name in logs}

@@ -6,11 +6,12 @@ files, the summary last, and what was removed goes when its successor is there.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from currgym.studies.store import FAILURE
 
 __all__ = ["Mirror", "Parcel", "pack", "unpack"]
 
@@ -36,15 +37,11 @@ class Mirror:
 
     Args:
         folder: Of the run.
-        names: Paths here -> what the other side calls them, for ``config.json``.
         known: What the other side has already; only what is never changed is left out.
     """
 
-    def __init__(
-        self, folder: Path, names: Mapping[str, str] | None = None, known: Parcel | None = None
-    ) -> None:
+    def __init__(self, folder: Path, known: Parcel | None = None) -> None:
         self.folder = folder
-        self.names = dict(names or {})
         self._sent: dict[str, tuple[int, int, int]] = {}
         for name, _, _ in known.files if known is not None else ():
             if name.partition("/")[0] in _NEVER_CHANGED:
@@ -64,8 +61,6 @@ class Mirror:
             with path.open("rb") as file:
                 file.seek(offset)
                 content = file.read()
-            if name == "config.json":
-                content = _renamed(content, self.names)
             files.append((name, offset, content))
             self._sent[name] = now
         removed = tuple(name for name in self._sent if name not in there)
@@ -80,25 +75,22 @@ def pack(folder: Path) -> Parcel:
         tuple(
             (name, 0, (folder / name).read_bytes())
             for name in _files(folder)
-            if not name.startswith("tensorboard/")
+            if name != FAILURE and not name.startswith("tensorboard/")
         )
     )
 
 
-def unpack(parcel: Parcel, folder: Path, names: Mapping[str, str] | None = None) -> None:
+def unpack(parcel: Parcel, folder: Path) -> None:
     """Bring a folder up to date.
 
     Args:
         parcel: From :meth:`Mirror.changes` or :func:`pack`.
         folder: Made where it is missing.
-        names: Paths there -> what they are called here, for ``config.json``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, offset, content in parcel.files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if name == "config.json":
-            content = _renamed(content, names or {})
         if offset:
             with path.open("r+b") as file:
                 file.seek(offset)
@@ -136,9 +128,3 @@ def _order(file: tuple[str, int, bytes]) -> tuple[int, str]:
 def _signature(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _renamed(content: bytes, names: Mapping[str, str]) -> bytes:
-    for here, there in names.items():
-        content = content.replace(json.dumps(here).encode(), json.dumps(there).encode())
-    return content

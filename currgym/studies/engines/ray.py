@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from currgym.remote.connection import connect, disconnect, end, ray
+from currgym.runs.config import RunConfig
 from currgym.studies.engines import Event, Job
 from currgym.studies.engines.crew import Crew, Lost, Worker
 from currgym.studies.engines.mirror import Mirror, Parcel, pack, unpack
@@ -43,7 +44,7 @@ class _Actor:
         Args:
             job: As the store knows it.
             there: What its folder holds already.
-            inputs: Content of the files that it reads.
+            inputs: Content of the files that it is made from; none if it was begun.
         """
         self._stop.clear()
         threading.Thread(target=self._work, args=(job, there, inputs), daemon=True).start()
@@ -69,11 +70,10 @@ class _Actor:
         place = Path(tempfile.mkdtemp(prefix="currgym-"))
         try:
             folder = place / "run"
-            here, home = self._place_inputs(job, inputs, place)
-            unpack(there, folder, home)
-            mirror = Mirror(folder, {local: name for name, local in home.items()}, there)
+            unpack(there, folder)
+            mirror = Mirror(folder, there)
             last = perform(
-                replace(here, folder=folder),
+                replace(job, config=self._with_inputs(job, inputs, place), folder=folder),
                 self._said.put,
                 self._stop.is_set,
                 lambda: self._said.put(mirror.changes()),
@@ -87,10 +87,13 @@ class _Actor:
         self._said.put(last)
 
     @staticmethod
-    def _place_inputs(job: Job, inputs: list[bytes], place: Path) -> tuple[Job, dict[str, str]]:
-        """Write what the run reads; return the job that reads it here, and home's path -> ours."""
+    def _with_inputs(job: Job, inputs: list[bytes], place: Path) -> RunConfig:
+        """Write the files that the run is made from, and return the configuration that names them.
+
+        The run copies them into its folder, so that nothing of this machine is in its own.
+        """
         names: dict[str, str] = {}
-        for k, (path, content) in enumerate(zip(job.inputs, inputs, strict=True)):
+        for k, (path, content) in enumerate(zip(job.inputs, inputs, strict=False)):
             local = place / f"input-{k}" / path.name
             local.parent.mkdir()
             local.write_bytes(content)
@@ -99,7 +102,7 @@ class _Actor:
             name: names.get(str(Path(value)), value) if isinstance(value, str) else value
             for name, value in job.config.teacher_parameters.items()
         }
-        return replace(job, config=replace(job.config, teacher_parameters=parameters)), names
+        return replace(job.config, teacher_parameters=parameters)
 
 
 class _Remote(Worker):
@@ -124,7 +127,8 @@ class _Remote(Worker):
         if (job.folder / "summary.json").exists():
             self._release()
             return Event(job.key, "done", job.config.steps)
-        inputs = [path.read_bytes() for path in job.inputs]
+        begun = (job.folder / "config.json").exists()  # then it has copies of all that it reads
+        inputs = [] if begun else [path.read_bytes() for path in job.inputs]
         self._stopping = False
         try:
             self.actor.begin.remote(job, pack(job.folder), inputs)
