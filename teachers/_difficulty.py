@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
 
-__all__ = ["DifficultyOrder", "directions_of", "require_difficulty", "spread_points"]
+__all__ = ["DifficultyOrder", "UniformSum", "directions_of", "require_difficulty", "spread_points"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -18,6 +22,7 @@ POINTS = 16_384
 PRIMES = (2, 3, 5, 7, 11, 13)
 CHUNK = 65_536
 MAX_CANDIDATES = 64 * CHUNK
+MAX_SUMMANDS = 8
 
 
 def require_difficulty(space: TaskSpace, teacher: str) -> None:
@@ -76,13 +81,81 @@ def directions_of(space: TaskSpace) -> FloatArray:
     return np.where(np.abs(change) > 1e-9 * largest, np.sign(change), 0.0)
 
 
+class UniformSum:
+    """The distribution of ``offset + sum_i widths[i] u_i`` with independent uniform ``u_i``.
+
+    With ``t`` above the least value, the volume of the cube below it is
+    ``sum_S (-1)^|S| max(0, t - sum_S widths)^k / (k! prod widths)`` over all subsets ``S`` of the
+    ``k`` widths (inclusion and exclusion).
+
+    Args:
+        offset: The least value.
+        widths: All above 0.
+    """
+
+    def __init__(self, offset: float, widths: Sequence[float]) -> None:
+        self.offset, self.total = offset, math.fsum(widths)
+        self._power = len(widths)
+        self._scale = math.factorial(self._power) * math.prod(widths)
+        self._corners = [
+            (math.fsum(chosen), (-1.0) ** size)
+            for size in range(self._power + 1)
+            for chosen in itertools.combinations(widths, size)
+        ]
+
+    @property
+    def accuracy(self) -> float:
+        """About how much of :meth:`share` is rounding."""
+        return float(np.finfo(np.float64).eps) * self.total**self._power / self._scale
+
+    def share(self, value: float) -> float:
+        """Return the probability of a value at most this."""
+        above = value - self.offset
+        if above >= self.total / 2.0 and self._power > 1:  # the smaller half is the exacter one
+            mirrored = self.total - above
+            return 1.0 - self._volume(mirrored) if mirrored > 0.0 else 1.0
+        return min(1.0, self._volume(above))
+
+    def quantile(self, share: float) -> float:
+        """Return the value below which this share lies."""
+        low, high = self.offset, self.offset + self.total
+        if share <= 0.0 or share >= 1.0:
+            return low if share <= 0.0 else high
+        return float(brentq(lambda t: self.share(t) - share, low, high, xtol=1e-15 * self.total))
+
+    def _volume(self, above: float) -> float:
+        terms = [sign * (above - at) ** self._power for at, sign in self._corners if at < above]
+        return max(0.0, math.fsum(terms) / self._scale)
+
+
+def _weighted_sum(space: BoxTasks, sign: float) -> UniformSum | None:
+    """Return the exact distribution of a weighted difficulty, or None where there is none."""
+    if not isinstance(space.difficulty, Mapping):
+        return None
+    offset, widths = 0.0, []
+    for name, kind, low, high in zip(
+        space.names, space.kinds, space.low.tolist(), space.high.tolist(), strict=True
+    ):
+        weight = sign * space.difficulty.get(name, 0.0)
+        offset += min(weight * low, weight * high)
+        if weight != 0.0 and low < high:
+            if kind != "real":
+                return None
+            widths.append(abs(weight) * (high - low))
+    if not 0 < len(widths) <= MAX_SUMMANDS:
+        return None
+    exact = UniformSum(offset, widths)
+    return exact if exact.accuracy < 1e-11 else None
+
+
 class DifficultyOrder:
     """Draws uniformly from the easiest (or hardest) share of a space.
 
     Where the difficulty is one dimension's name, the share is cut off that axis and is exact. Else
-    its threshold is the quantile of the difficulty over 16,384 evenly spread points, and tasks are
-    drawn by rejection; of tasks that all have the threshold's difficulty just the missing share is
-    admitted. Immutable, and a function of the space alone.
+    tasks are drawn by rejection below a threshold. That is exact too for weights of real
+    dimensions; otherwise it is the quantile of the difficulty over 16,384 evenly spread points, and
+    of tasks that all have the threshold's difficulty just the missing share is admitted. Immutable,
+    and a function of the space alone.
 
     Args:
         space: A box that declares a difficulty.
@@ -104,6 +177,7 @@ class DifficultyOrder:
                 self._axis = live.index(name)
                 self._upward = (name == space.difficulty) != hardest
                 return
+        self._sum = _weighted_sum(space, self._sign)
         points = spread_points(POINTS, self._dim)
         values = self._values(points)
         order = np.argsort(values, kind="stable")
@@ -139,6 +213,8 @@ class DifficultyOrder:
         below = np.searchsorted(self._sorted, threshold, side="left") / count
         level = np.searchsorted(self._sorted, threshold, side="right") / count - below
         ties = np.clip((shares - below) / level, 0.0, 1.0)
+        if self._sum is not None:
+            threshold = np.array([self._sum.quantile(share) for share in shares.tolist()])
         result = np.empty((len(shares), self._dim))
         open_rows = np.arange(len(shares))
         spent = 0

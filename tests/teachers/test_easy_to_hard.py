@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from currgym import BoxTasks, DiscreteTasks, make_teacher
-from currgym.teachers._difficulty import DifficultyOrder, spread_points
+from currgym.teachers._difficulty import DifficultyOrder, UniformSum, spread_points
 from currgym.teachers._pacing import PACINGS, Pacing
 
 TIMES = np.arange(0, 131)
@@ -129,6 +129,40 @@ def test_the_open_share_of_a_box_is_the_fraction(kind: str, share: float) -> Non
 
 
 WEIGHTS = {"x0": 1.0, "x1": 1.0}
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("widths", [(2.0,), (3.0, 1.0), (1.0, 0.1, 2.0), (1.0, 1.0, 1.0, 1.0)])
+def test_weights_of_real_dimensions_have_a_closed_form(
+    widths: tuple[float, ...], sign: float
+) -> None:
+    exact = UniformSum(-1.0, widths)
+    for share in (1e-6, 0.01, 0.1, 0.5, 0.77, 0.999):
+        assert exact.share(exact.quantile(share)) == pytest.approx(share, abs=1e-9)
+    if widths == (3.0, 1.0):
+        # By hand: t^2 / 6 up to t = 1, then (t - 1/2) / 3 up to t = 3.
+        assert exact.quantile(0.1) + 1.0 == pytest.approx(math.sqrt(0.6), abs=1e-12)
+        assert exact.quantile(0.5) + 1.0 == pytest.approx(2.0, abs=1e-12)
+        assert exact.quantile(0.9) + 1.0 == pytest.approx(4.0 - math.sqrt(0.6), abs=1e-12)
+    # No task beyond the threshold, and the share below it is what was asked for.
+    names = [f"x{i}" for i in range(len(widths))]
+    weights = {name: sign * width for name, width in zip(names, widths, strict=True)}
+    space = BoxTasks(np.zeros(len(widths)), np.ones(len(widths)), names, difficulty=weights)
+    order = DifficultyOrder(space)
+    points = order.draw(np.full(4000, 0.3), np.random.default_rng(0))
+    limit = UniformSum(min(0.0, sign * sum(widths)), widths).quantile(0.3)
+    assert space.difficulty_of(points).max() <= limit
+    assert np.quantile(space.difficulty_of(points), 0.999) > limit - 0.01 * sum(widths)
+
+
+def test_stump_tracks_own_difficulty_opens_exactly() -> None:
+    """height - 0.1 spacing over [0, 3] x [0, 6]: a sum of uniforms of widths 3 and 0.6."""
+    difficulty = {"height": 1.0, "gap": -0.1}
+    space = BoxTasks([0, 0], [3, 6], names=["height", "gap"], difficulty=difficulty)
+    teacher = make_teacher("easy-to-hard", space, seed=0, start=0.1, horizon=10**15)
+    # Of 3.6 in all, from -0.6: 10 % lie below t with (t - 0.3) / 3 = 0.1.
+    hardest = space.difficulty_of(teacher.sample(5000)).max()
+    assert -0.001 < hardest <= 1e-9
 
 
 def test_ties_are_admitted_in_part() -> None:
