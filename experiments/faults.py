@@ -486,8 +486,10 @@ def make_twin(bench: Bench, scenario: Scenario) -> None:
     scenario.seconds = time.monotonic() - begin
 
 
-def measure(kills: int, seed: int, tally: Tally, keep: list[Path]) -> None:
-    """Do that many kills."""
+def measure(
+    kills: int, seed: int, tally: Tally, keep: list[Path], note: Callable[[], None]
+) -> None:
+    """Do that many kills; ``note`` is called after each run that was killed a few times."""
     import stable_baselines3  # noqa: F401
     import torch
     from torch.utils.tensorboard import SummaryWriter  # noqa: F401
@@ -513,6 +515,7 @@ def measure(kills: int, seed: int, tally: Tally, keep: list[Path]) -> None:
         wanted = min(6, kills - tally.total)
         trial(bench, scenario, number, tally, wanted, aims[scenario.name])
         number += 1
+        note()
         say(
             f"{tally.total} of {kills} kills, {tally.resumed_equal} of {tally.trials} runs equal, "
             f"{len(tally.problems)} problems"
@@ -564,13 +567,18 @@ def main() -> None:
     tally = Tally()
     keep: list[Path] = []
     begin = time.monotonic()
-    measure(kills, options.seed, tally, keep)
-    result = document(tally, kills, time.monotonic() - begin)
-    if options.short:
-        result["note"] = "illustration, no verdict"
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"faults{'-short' if options.short else ''}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+
+    def note() -> None:
+        result = document(tally, kills, time.monotonic() - begin)
+        if options.short:
+            result["note"] = "illustration, no verdict"
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+    measure(kills, options.seed, tally, keep, note)
+    note()
+    result = json.loads(path.read_text())
     print("\nkills by phase of the process that died")
     for phase, count in result["by_phase"].items():
         print(f"  {phase:<11}{count:>4}  {'#' * count}")

@@ -511,9 +511,12 @@ class Run:
     def _checkpoint(self) -> None:
         assert self.session is not None
         state, pieces = self.session.save(self._pieces)
+        recorder = (
+            self._recorder.state_dict()
+        )  # writes the periods that are over, so it comes first
         lengths = self._logs.flush()
         own = {
-            "recorder": self._recorder.state_dict(),
+            "recorder": recorder,
             "next_evaluation": self._next_evaluation,
             "next_snapshot": self._next_snapshot,
             "next_policy": self._next_policy,
