@@ -6,9 +6,6 @@ Everything drawn, on the page and in the figures for papers, comes from here and
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,70 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from currgym.report.files import read_json
+from currgym.report.records import Episodes, Evaluations, OptimizerLog, Run, Snapshot
 from currgym.statistics import FEWEST_SEEDS, Interval, Plan, Verdict, judge, t_band
 from currgym.statistics.choice import Kind
 from currgym.studies.conclusions import ArmValues, Conclusions, conclude_panel
-from currgym.studies.endpoints import ENDPOINTS, RunCurve, tail_of
-from currgym.tasks import TaskSpace, space_from_config
+from currgym.studies.endpoints import ENDPOINTS
 
 __all__ = [
-    "Arm", "Curve", "Episodes", "Evaluations", "Film", "Metric", "Run", "Snapshot", "Study", "load",
+    "Arm", "Curve", "Episodes", "Evaluations", "Film", "Metric", "OptimizerLog", "Run", "Snapshot",
+    "Study", "load",
 ]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
-FORMAT = 1
 FILM_TYPES = {".gif": "image/gif", ".webp": "image/webp", ".png": "image/png"}
-
-
-@dataclass(frozen=True)
-class Episodes:
-    """Finished training attempts of one run, one entry each, in order of delivery.
-
-    Attributes:
-        steps: The run's environment steps when the outcome was delivered.
-        lengths: Environment steps of the attempt.
-        tasks: ``(n, d)`` natural units.
-    """
-
-    steps: FloatArray
-    lengths: FloatArray
-    tasks: FloatArray
-
-
-@dataclass(frozen=True)
-class Evaluations:
-    """Evaluation episodes of one run on its test set, one entry each.
-
-    Attributes:
-        steps: Environment steps of training before.
-        task_index: Row of the test set.
-        returns: Raw returns.
-        successes: Share solved, in [0, 1]; NaN where nothing says what success is.
-    """
-
-    steps: FloatArray
-    task_index: IntArray
-    returns: FloatArray
-    successes: FloatArray
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a teacher said of itself at one time.
-
-    Attributes:
-        step: Environment steps.
-        episode: Attempts.
-        values: Its snapshot, name -> array or scalar.
-        preview: ``(n, d)`` tasks it would have proposed then.
-    """
-
-    step: int
-    episode: int
-    values: Mapping[str, Any]
-    preview: FloatArray
 
 
 @dataclass(frozen=True)
@@ -135,169 +83,6 @@ class Curve:
     def band(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return mean and ends of the 95 % t interval, ``(k,)`` each."""
         return t_band(self.values)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run folder."""
-
-    folder: Path
-    config: Mapping[str, Any]
-    summary: Mapping[str, Any]
-
-    @property
-    def seed(self) -> int:
-        """Of everything in the run."""
-        return int(self.config.get("seed", 0))
-
-    @property
-    def budget(self) -> int:
-        """Environment steps (examples) it was given."""
-        return int(self.config["steps"])
-
-    @property
-    def finished(self) -> bool:
-        """Whether it came to its end."""
-        return bool(self.summary.get("finished"))
-
-    @property
-    def ledger(self) -> Mapping[str, int]:
-        """What was spent; empty until the run ends."""
-        ledger: Mapping[str, int] = self.summary.get("ledger") or {}
-        return ledger
-
-    @property
-    def seconds(self) -> float | None:
-        """Wall-clock, if known."""
-        if self.summary.get("seconds") is not None:
-            return float(self.summary["seconds"])
-        columns = _columns(self.folder / "timing.csv", ("step", "seconds"))
-        return float(columns[-1, 1]) if len(columns) else None
-
-    @cached_property
-    def reached(self) -> int:
-        """Environment steps it is known to have got to."""
-        if self.finished:
-            return self.budget
-        last = [
-            steps.max() for steps in (self.episodes.steps, self.evaluations.steps) if len(steps)
-        ]
-        return int(max(last, default=0))
-
-    @cached_property
-    def space(self) -> TaskSpace | None:
-        """The task space; without its difficulty where that is somebody's function."""
-        described = self.config.get("task_space")
-        if not described:
-            return None
-        try:
-            return space_from_config(described)
-        except ValueError:
-            # A function to import from a folder that may come from anywhere is not worth the trust.
-            try:
-                return space_from_config({**described, "difficulty": None})
-            except (ValueError, KeyError, TypeError):
-                return None
-
-    @cached_property
-    def test_tasks(self) -> FloatArray | None:
-        """Tasks of the test set, ``(m, d)`` natural units."""
-        tasks = (self.config.get("test_set") or {}).get("tasks")
-        return None if not tasks else _rows(tasks)
-
-    @cached_property
-    def episodes(self) -> Episodes:
-        """All training attempts."""
-        path = self.folder / "episodes.csv"
-        header = _header(path)
-        names = [name for name in header if name.startswith("task.")]
-        columns = _columns(path, ("step", "length", *names))
-        return Episodes(columns[:, 0], columns[:, 1], columns[:, 2:])
-
-    @cached_property
-    def evaluations(self) -> Evaluations:
-        """All evaluation episodes on the run's test set."""
-        path = self.folder / "evaluations.csv"
-        dtype = [
-            ("step", "f8"), ("test_set", "U200"), ("task_index", "i8"), ("return", "f8"),
-            ("success", "U32"),
-        ]  # fmt: skip
-        rows = _table(path, dtype)
-        wanted = (self.config.get("test_set") or {}).get("name")
-        if wanted is not None:
-            rows = rows[rows["test_set"] == wanted]
-        successes = np.full(len(rows), np.nan)
-        told = rows["success"] != ""
-        successes[told] = rows["success"][told].astype(np.float64)
-        mastery = self.config.get("mastery")
-        if mastery is not None:
-            successes[~told] = rows["return"][~told] > float(mastery)
-        return Evaluations(rows["step"], rows["task_index"], rows["return"], successes)
-
-    @cached_property
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """What the teacher said of itself over time; empty where nothing was kept."""
-        path = self.folder / "snapshots.jsonl"
-        if not path.exists():
-            return ()
-        found = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
-            try:
-                row = json.loads(line)
-                values = {k: _value(v) for k, v in row.get("snapshot", {}).items()}
-                preview = _rows(row.get("preview") or np.empty((0, 1)))
-                found.append(
-                    Snapshot(int(row["step"]), int(row.get("episode", 0)), values, preview)
-                )
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"line {number} of {path} is not a snapshot: {error}") from None
-        return tuple(found)
-
-    def curve(self, metric: str) -> tuple[FloatArray, FloatArray]:
-        """Return steps and the test set's mean of ``"mastered"`` (per cent) or ``"return"``."""
-        e = self.evaluations
-        values = 100.0 * e.successes if metric == "mastered" else e.returns
-        steps, group, counts = np.unique(e.steps, return_inverse=True, return_counts=True)
-        if len(steps) == 0:
-            return steps, steps
-        means = np.bincount(group, weights=values) / counts
-        whole = counts == counts.max()
-        return steps[whole], means[whole]
-
-    def final_successes(self) -> tuple[IntArray, FloatArray]:
-        """Return rows of the test set and each one's share solved at the last evaluation."""
-        return self._by_task(self.evaluations.successes)
-
-    def _by_task(self, values: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Return rows of the test set and each one's mean at the last evaluation."""
-        e = self.evaluations
-        if len(e.steps) == 0:
-            return np.empty(0, dtype=np.int64), np.empty(0)
-        steps, _ = self.curve("mastered")
-        last = e.steps == steps[-1]
-        index, group, counts = np.unique(
-            e.task_index[last], return_inverse=True, return_counts=True
-        )
-        return index, np.bincount(group, weights=values[last]) / counts
-
-    def endpoint(self, name: str, threshold: float | None = None) -> float | None:
-        """Return the run's value of an endpoint; None where it has none.
-
-        Args:
-            name: A key of :data:`~currgym.studies.endpoints.ENDPOINTS`.
-            threshold: Of the plan.
-        """
-        steps, solved = self.curve("mastered")
-        curve = RunCurve(steps, solved / 100.0, self.curve("return")[1], self.budget)
-        return ENDPOINTS[name].value(curve, threshold)
-
-    def tail(self, endpoint: str) -> float | None:
-        """Return the mean over the worst tenth of the test tasks at the end (CVaR).
-
-        Of shares solved, or of returns where they are the endpoint; None where it is not known.
-        """
-        e = self.evaluations
-        return tail_of(self._by_task(e.returns if endpoint == "return" else e.successes)[1])
 
 
 @dataclass(frozen=True)
@@ -536,7 +321,7 @@ def _load(folder: Path, beside: bool) -> Study:
 
 def _load_study(folder: Path, beside: bool) -> Study:
     path = folder / "study.json"
-    plan = _json(path)
+    plan = read_json(path)
     try:
         arms = tuple(_arm(folder, a, plan["runs"].get(a["label"], [])) for a in plan["arms"])
         second = plan.get("supervised")
@@ -630,9 +415,9 @@ def _privileges(run: Run) -> tuple[str, ...]:
 
 
 def _run(folder: Path) -> Run:
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     summary = folder / "summary.json"
-    run = Run(folder, config, _json(summary) if summary.is_file() else {})
+    run = Run(folder, config, read_json(summary) if summary.is_file() else {})
     try:
         _ = run.budget, run.seed
     except (KeyError, TypeError, ValueError) as error:
@@ -653,73 +438,3 @@ def _found_films(folder: Path) -> tuple[Film, ...]:
     return tuple(
         Film(path.stem.replace("_", " "), path) for path in found if path.suffix in FILM_TYPES
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} is damaged: it holds no object")
-    if document.get("format", FORMAT) > FORMAT:
-        raise ValueError(f"{path} has format {document['format']}: update currgym")
-    return document
-
-
-def _header(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return next(csv.reader(file), [])
-
-
-def _columns(path: Path, names: Sequence[str]) -> FloatArray:
-    """Return numeric columns of a CSV file by name, ``(rows, names)``."""
-    rows = _table(path, [(name, "f8") for name in names])
-    return np.stack([rows[name] for name in names], axis=1).reshape(-1, len(names))
-
-
-def _table(path: Path, dtype: list[tuple[str, str]]) -> NDArray[Any]:
-    """Return columns of a CSV file as a structured array; an unfinished last line is left out."""
-    header = _header(path)
-    if not header:
-        return np.empty(0, dtype=dtype)
-    lacking = [name for name, _ in dtype if name not in header]
-    if lacking:
-        raise ValueError(f"{path} lacks the column {lacking[0]!r}; it has {header}")
-    text = path.read_text(encoding="utf-8")
-    text = text[text.find("\n") + 1 : text.rfind("\n") + 1]
-    if not text:
-        return np.empty(0, dtype=dtype)
-    try:
-        rows = np.loadtxt(
-            io.StringIO(text),
-            dtype=dtype,
-            delimiter=",",
-            quotechar='"',
-            comments=None,
-            usecols=[header.index(name) for name, _ in dtype],
-            ndmin=1,
-        )
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    return rows
-
-
-def _rows(tasks: Any) -> FloatArray:
-    """Return tasks as ``(n, d)``; numbered tasks become one column."""
-    array = np.asarray(tasks, dtype=np.float64)
-    return array.reshape(len(array), -1) if array.size else np.empty((0, 1))
-
-
-def _value(value: Any) -> Any:
-    """Return a snapshot's entry as an array where it is one."""
-    if not isinstance(value, list):
-        return value
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (ValueError, TypeError):
-        return value  # words, or rows of several lengths

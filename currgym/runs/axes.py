@@ -30,6 +30,8 @@ class Axis:
         log: Whether it is logarithmic.
         values: Number of whole values or labels; 0 for a continuous axis.
         ticks: Labels at positions; empty leaves ticks to the plot.
+        slices: Number of equal slices of which no cell holds a part, where there are any beside
+            whole values: the ranks of numbered tasks.
         scale: Sorted difficulties of a uniform sample, for an axis of difficulty percentiles.
     """
 
@@ -41,6 +43,7 @@ class Axis:
     log: bool = False
     values: int = 0
     ticks: tuple[tuple[float, str], ...] = ()
+    slices: int = 0
     scale: FloatArray | None = field(default=None, repr=False)
 
     @property
@@ -82,10 +85,11 @@ class Axis:
 
     def edges(self, bins: int) -> FloatArray:
         """Return at most ``bins + 1`` edges; whole values are never cut in two."""
-        if not self.values:
+        whole = self.values or self.slices
+        if not whole:
             return self.from_unit(np.linspace(0.0, 1.0, bins + 1))
-        cuts = np.unique(np.linspace(0, self.values, min(bins, self.values) + 1).round())
-        return self.low + cuts
+        cuts = np.unique(np.linspace(0, whole, min(bins, whole) + 1).round())
+        return self.low + cuts * (self.high - self.low) / whole
 
     def around(self, centres: FloatArray) -> FloatArray:
         """Return edges of cells around grid points, half a cell beyond the outer ones."""
@@ -134,7 +138,7 @@ def place_on(axis: Axis, space: TaskSpace, tasks: FloatArray) -> FloatArray:
 
 def _discrete_axis(space: DiscreteTasks) -> Axis:
     if space.unit_dim:
-        return Axis("difficulty rank (%, easiest first)", 0.0, 100.0, None, 0)
+        return Axis("difficulty rank (%, easiest first)", 0.0, 100.0, None, 0, slices=space.n)
     return Axis("task number", -0.5, space.n - 0.5, 0, None, values=space.n)
 
 
