@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,9 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Threads of torch and OpenMP in each run."),
         click.option("--log", multiple=True, metavar="wandb|mlflow",
                      help="Send scalars there too (TensorBoard events are always written)."),
+        click.option("--workers", type=click.IntRange(0), default=0, show_default=True,
+                     help="Ray workers that hold the sub-environments (0: this process does). "
+                     "The run is the same."),
         click.option("--observe-task", is_flag=True, help="Append the task to the observation."),
         click.option("--import", "modules", multiple=True, metavar="MODULE",
                      help="A module to import first (it registers environments or teachers)."),
@@ -284,10 +288,19 @@ def figure(folder: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=None, metavar="FILE")
 @click.option("--trust", is_flag=True, help="Allow importing modules that the run names.")
 def film(folder: Path, task: str | None, seed: int, out: Path | None, trust: bool) -> None:
-    """Film a run's student on an easy and a hard task, or on one of your choice."""
-    from currgym.runs.filming import film_run
+    """Film a run's student on an easy and a hard task, or on one of your choice.
+
+    Of a comparison, the first student of each teacher at several times of its training.
+    """
+    from currgym.runs.filming import film_run, film_study
     from currgym.runs.settings import parse_value, split_assignments
 
+    if (folder / "study.json").exists():
+        if task is not None or out is not None:
+            raise click.UsageError("--task and --out are for one run; give a run's folder")
+        for path in film_study(folder, seed, trust):
+            click.echo(str(path))
+        return
     chosen = None
     if task is not None:
         chosen = {k: parse_value(v) for k, v in split_assignments(task.split(",")).items()}
@@ -377,6 +390,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         checkpoint_every=options["checkpoint_every"],
         threads=options["threads"],
         keep_policies=options["keep_policies"],
+        workers=options["workers"],
         modules=list(options["modules"]),
         log=list(options["log"]),
     )
@@ -421,7 +435,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     args = _gather_arms(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        cli.main(args=args, prog_name="currgym", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            cli.main(args=args, prog_name="currgym", standalone_mode=False)
         code = DONE
     except click.exceptions.Exit as stop:
         code = stop.exit_code
@@ -437,6 +453,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         code = _explain(error)
     sys.exit(code)
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    """Show a warning as a sentence, without the line of code that gave it."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _gather_arms(args: list[str]) -> list[str]:

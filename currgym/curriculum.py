@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from currgym.outcomes import Outcomes
+from currgym.seeds import episode_seeds
 from currgym.teaching import Proposals, TeacherLike
 
 __all__ = ["Curriculum", "Ledger", "Recorder", "Tickets"]
@@ -43,6 +44,15 @@ _NOTHING = Tickets(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 def _tickets(first: int, tasks: NDArray[Any], seeds: list[int]) -> Tickets:
     ids = np.arange(first, first + len(seeds), dtype=np.int64)
     return Tickets(ids, tasks, np.array(seeds, dtype=np.int64))
+
+
+def _given_seeds(seeds: ArrayLike, n: int) -> list[int]:
+    """Return a teacher's own episode seeds, looked through before anything is handed out."""
+    array = np.asarray(seeds)
+    whole = array.dtype.kind in "iu" or bool((array == np.floor(array)).all())
+    if array.shape != (n,) or not whole or (array < 0).any():
+        raise ValueError(f"seeds of {n} proposals must be {n} whole numbers from 0, got {seeds!r}")
+    return [int(seed) for seed in array.tolist()]
 
 
 @dataclass
@@ -112,7 +122,7 @@ class _Held:
 
     outcome: Outcomes | None
     env: int
-    step: int
+    step: int | None
 
 
 @dataclass
@@ -170,6 +180,8 @@ class Curriculum:
         self._next_id = 0
         self._open: dict[int, _Open] = {}
         self._buffer = _Buffer()
+        self._delivered = 0
+        """Steps of the outcomes that were delivered in order: a clock without a race."""
 
     # Out -----------------------------------------------------------------------------------------
 
@@ -194,9 +206,13 @@ class Curriculum:
         if self.lag is not None:
             self._wait_for_order(n)
         propose = getattr(self.teacher, "propose", None)
-        if propose is None:
-            return self._hand_out(Proposals(np.asarray(self.teacher.sample(n))), envs, probe=False)
-        return self._hand_out(propose(n), envs, probe=False)
+        proposals = Proposals(np.asarray(self.teacher.sample(n))) if propose is None else propose(n)
+        if len(proposals) != n:
+            raise ValueError(
+                f"{self.teacher!r} was asked for {n} tasks and returned an array of shape "
+                f"{np.shape(proposals.tasks)}: one row a task"
+            )
+        return self._hand_out(proposals, envs, probe=False)
 
     def requests(self) -> Tickets | None:
         """Issue the teacher's requests: attempts from which nothing may be learned, or None."""
@@ -217,11 +233,12 @@ class Curriculum:
     ) -> tuple[int, NDArray[Any], list[int]]:
         tasks = np.array(proposals.tasks)  # a copy: a teacher may write its array again
         n = len(tasks)
+        given = None if proposals.seeds is None else _given_seeds(proposals.seeds, n)
         first, self._next_id = self._next_id, self._next_id + n
         # Drawn even where the teacher gives its own, so that the stream does not depend on it.
         seeds = self._draw_seeds(n)
-        if proposals.seeds is not None:
-            seeds = np.asarray(proposals.seeds, dtype=np.int64).tolist()
+        if given is not None:
+            seeds = given
         if envs is None:
             envs = [-1] * n
         if n == 1:  # the common case, without a loop
@@ -240,7 +257,8 @@ class Curriculum:
         while len(seeds) < n:
             if not self._seeds_ahead:
                 self._seed_block = self._rng.bit_generator.state
-                self._seeds_ahead = self._rng.integers(SEED_LIMIT, size=_SEED_BLOCK).tolist()[::-1]
+                block = self._rng.integers(SEED_LIMIT, size=_SEED_BLOCK)
+                self._seeds_ahead = episode_seeds(block)[::-1]
             seeds.append(self._seeds_ahead.pop())
         return seeds
 
@@ -260,7 +278,8 @@ class Curriculum:
         Args:
             ids: Tickets, any number in any order, each once.
             returns: Raw returns, ``(n,)``.
-            step: The student's clock, for the log; by default the steps in the ledger.
+            step: The student's clock, for the log; by default the steps in the ledger (with
+                ``ordered``, those of the outcomes delivered so far).
             checked: The columns are known to be what :meth:`currgym.Outcomes.of_checked` takes.
             **columns: Further columns of :class:`currgym.Outcomes` (``lengths``, ``successes``,
                 ``scores``, ...).
@@ -295,12 +314,11 @@ class Curriculum:
         for key in keys:
             del self._open[key]
         self._charge(probes, outcomes.lengths)
-        clock = self.ledger.steps if step is None else step
         if not self.ordered:
-            self._deliver(outcomes, envs, clock)
+            self._deliver(outcomes, envs, self.ledger.steps if step is None else step)
             return outcomes
         for row, (key, env) in enumerate(zip(keys, envs, strict=True)):
-            self._buffer.held[key] = _Held(outcomes.take([row]), env, clock)
+            self._buffer.held[key] = _Held(outcomes.take([row]), env, step)
         if self.lag is None:
             self._flush(self._next_id)
         return outcomes
@@ -326,7 +344,9 @@ class Curriculum:
             self._flush(self._next_id)
 
     def _take(self, ids: ArrayLike) -> list[int]:
-        array = np.asarray(ids, dtype=np.int64)
+        array = np.asarray(ids)
+        if array.dtype.kind not in "iu" and array.size:
+            raise KeyError(f"tickets go by whole numbers, got {ids!r}")
         keys: list[int] = array.tolist() if array.ndim else [int(array)]
         for key in keys:
             if key not in self._open:
@@ -381,7 +401,10 @@ class Curriculum:
             held = buffer.held.pop(buffer.next_id)
             buffer.next_id += 1
             if held.outcome is not None:
-                self._deliver(held.outcome, [held.env], held.step)
+                if held.outcome.probe is None or not held.outcome.probe[0]:
+                    self._delivered += int(held.outcome.lengths[0])
+                step = self._delivered if held.step is None else held.step
+                self._deliver(held.outcome, [held.env], step)
 
     def finish(self) -> None:
         """Deliver all that is still held back; call it when no more outcomes will come."""
@@ -445,3 +468,4 @@ class Curriculum:
             )
         }  # fmt: skip
         self.ledger = Ledger(**{name: int(value) for name, value in state["ledger"].items()})
+        self._delivered = self.ledger.steps  # nothing is held back when a state is saved

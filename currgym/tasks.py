@@ -11,6 +11,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from operator import le
 from typing import Any
 
@@ -31,8 +32,9 @@ MAX_GRID_ROWS = 1_000_000
 class TaskSpace(ABC):
     """Everything a teacher and an environment must agree on about tasks.
 
-    Subclass it for levels (mazes, tracks) and override :meth:`sample`, :meth:`contains` and
-    :meth:`edit`; a space with a cube overrides :meth:`to_unit` and :meth:`from_unit` too.
+    Subclass it for levels (mazes, tracks) and override :meth:`sample` and :meth:`edit`, and
+    :meth:`contains` where not every array of a level's shape is a level; a space with a cube
+    overrides :meth:`to_unit` and :meth:`from_unit` too.
     """
 
     kind: str = "levels"
@@ -46,9 +48,13 @@ class TaskSpace(ABC):
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         """Draw ``n`` tasks uniformly over the space."""
 
-    @abstractmethod
     def contains(self, tasks: ArrayLike) -> NDArray[np.bool_]:
-        """Tell for each task whether it lies inside the space, shape ``(n,)``."""
+        """Tell for each task whether it lies inside the space, shape ``(n,)``.
+
+        By default everything of a sampled task's shape does.
+        """
+        array = self.as_array(tasks)
+        return np.full(len(array), array.shape[1:] == self._task_shape, dtype=np.bool_)
 
     @abstractmethod
     def edit(self, tasks: ArrayLike, rng: np.random.Generator, size: float = 0.1) -> NDArray[Any]:
@@ -75,9 +81,15 @@ class TaskSpace(ABC):
         """Return the declared difficulty of each task, shape ``(n,)``; higher is harder."""
         raise ValueError(f"{type(self).__name__} declares no difficulty: pass difficulty=...")
 
+    @cached_property
+    def _task_shape(self) -> tuple[int, ...]:
+        """The shape of one task, as the space samples it."""
+        return np.shape(self.sample(1, np.random.default_rng(0)))[1:]
+
     def as_array(self, tasks: ArrayLike) -> NDArray[Any]:
-        """Return tasks as the array this space uses, one row a task."""
-        return np.asarray(tasks)
+        """Return tasks as the array this space uses, one row a task; one task becomes one row."""
+        array = np.asarray(tasks)
+        return array[None] if array.ndim == len(self._task_shape) else array
 
     def check(self, tasks: ArrayLike) -> NDArray[Any]:
         """Return tasks as an array.
@@ -613,13 +625,14 @@ class DiscreteTasks(TaskSpace):
 
     def as_array(self, tasks: ArrayLike) -> IntArray:
         """Return tasks as int64 ``(n,)``."""
-        array = np.asarray(tasks)
+        array = np.atleast_1d(np.asarray(tasks))
+        if array.ndim != 1:
+            raise ValueError(f"tasks of a discrete space must have shape (n,), got {array.shape}")
         if array.dtype.kind not in "iu":
-            whole = array.astype(np.int64)
-            if not (whole == array).all():
+            numbers = array.astype(np.float64)
+            if not (np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all()):
                 raise ValueError("tasks of a discrete space must be whole numbers")
-            array = whole
-        return np.atleast_1d(array).astype(np.int64, copy=False)
+        return array.astype(np.int64, copy=False)
 
     def sample(self, n: int, rng: np.random.Generator) -> IntArray:
         """Draw ``n`` tasks uniformly, with replacement."""

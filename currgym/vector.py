@@ -25,7 +25,7 @@ from currgym.scores import VALUE_SCORES, episode_scores
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher, TeacherLike, make_teacher
 
-__all__ = ["CurriculumVectorEnv", "Finished", "declared", "task_space"]
+__all__ = ["CurriculumVectorEnv", "Finished", "declared", "stack", "task_space"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -203,7 +203,16 @@ def _no_hook(i: int, env: Any) -> str:
     )
 
 
-def _transport(vec: VectorEnv[Any, Any, Any], waits: bool) -> Transport:
+def transport_to(vec: VectorEnv[Any, Any, Any], waits: bool = False) -> Transport:
+    """Return how tasks reach the sub-environments of a vector environment.
+
+    Args:
+        vec: The vector environment.
+        waits: A task put there may wait for longer than until the next call.
+
+    Raises:
+        TypeError: If none can reach them.
+    """
     base: Any = vec.unwrapped
     own = getattr(base, "transport", None)
     if isinstance(own, Transport):
@@ -325,13 +334,18 @@ class CurriculumVectorEnv(_Wrapper):
         owned = isinstance(teacher, Curriculum)  # then probes are its owner's business
         self._wanted = self._check_needs(frozenset(provides) | ({"probe"} if owned else set()))
         self._scored = sorted(self._wanted & VALUE_SCORES)
-        self._trusted = isinstance(self.curriculum.teacher, Teacher)
+        kind = type(self.curriculum.teacher)
+        self._trusted = (
+            issubclass(kind, Teacher)
+            and kind.propose is Teacher.propose
+            and kind.sample is Teacher.sample
+        )
 
         self._inner_mode = _autoreset_mode(vec)
         self._mode = self._effective_mode()
         self._ends_in_infos = self._inner_mode is AutoresetMode.SAME_STEP
         self._waits = self._mode is AutoresetMode.SAME_STEP
-        self._transport = _transport(vec, self._waits)
+        self._transport = transport_to(vec, self._waits)
         self._check_transport()
         if keep_actions:
             self._check_replayable()
@@ -662,7 +676,8 @@ class CurriculumVectorEnv(_Wrapper):
         first, tasks, seeds = self.curriculum.deal(len(rows), rows)
         if not self._trusted:
             try:
-                self.task_space.check(tasks)
+                # In the space's own type: whole numbers would make the books whole-numbered.
+                tasks = self.task_space.check(tasks)
             except ValueError:
                 self.curriculum.cancel(range(first, first + len(rows)))
                 raise
@@ -752,7 +767,7 @@ class CurriculumVectorEnv(_Wrapper):
             # Without a value function the last observation's estimate stands in.
             final_values[i] = float(self._values.rows(i, self._clock - self._started[i])[-1])
         if len(cut) and self.value_function is not None:
-            batch = _stack([ends[i] for i in cut]) if self._ends_in_infos else _rows(ends, cut)
+            batch = stack([ends[i] for i in cut]) if self._ends_in_infos else _rows(ends, cut)
             estimates = self._checked_values(self.value_function(batch), len(cut))
             final_values.update(zip(cut.tolist(), estimates.tolist(), strict=True))
         initial = np.empty(len(index))
@@ -993,13 +1008,13 @@ def _rows(batch: Any, index: Any) -> Any:
     return batch[index]
 
 
-def _stack(observations: list[Any]) -> Any:
-    """Return a batch of single observations."""
+def stack(observations: list[Any]) -> Any:
+    """Return a batch of single observations, which may be arrays, numbers, dicts or tuples."""
     first = observations[0]
     if isinstance(first, Mapping):
-        return {name: _stack([o[name] for o in observations]) for name in first}
+        return {name: stack([o[name] for o in observations]) for name in first}
     if isinstance(first, tuple):
-        return tuple(_stack(list(parts)) for parts in zip(*observations, strict=True))
+        return tuple(stack(list(parts)) for parts in zip(*observations, strict=True))
     return np.stack(observations)
 
 

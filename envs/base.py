@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from currgym.seeds import EpisodeSeed, generator
 from currgym.tasks import BoxTasks, Difficulty, Kind, TaskSpace
 
 __all__ = ["EpisodeSlot", "Parameter", "TaskEnv", "TaskRange", "box_tasks"]
@@ -129,7 +130,7 @@ class EpisodeSlot:
             # A copy, for the row of an array that the caller may write to again.
             self.task = self.space.check(task)[0].copy()
         # Gymnasium takes no NumPy integers as seeds, which is what an array of seeds holds.
-        return self.task, None if seed is None else int(seed)
+        return self.task, seed if seed is None or isinstance(seed, EpisodeSeed) else int(seed)
 
 
 class TaskEnv(gymnasium.Env[Any, Any]):
@@ -216,7 +217,8 @@ class TaskEnv(gymnasium.Env[Any, Any]):
             ValueError: If the task lies outside the space.
         """
         task, seed = self._slot.take(seed, options)
-        super().reset(seed=seed)
+        if seed is not None:  # what gymnasium.Env.reset does
+            self._np_random, self._np_random_seed = generator(seed), int(seed)
         self.episode_return = 0.0
         observation, info = self._begin(self.values(task))
         if self.observe_task:

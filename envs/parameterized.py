@@ -144,6 +144,7 @@ class ParameterizedEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         if new is not None and new is not self.env:
             self._replace(new)
         rest = {name: value for name, value in (options or {}).items() if name != "task"}
+        seed = None if seed is None else int(seed)
         observation, info = self.env.reset(seed=seed, options=rest or None)
         self.episode_return = 0.0
         return observation, {**info, "task": task.copy()}

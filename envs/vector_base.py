@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from currgym.envs.base import EpisodeSlot, TaskEnv
+from currgym.seeds import EpisodeSeed, generator
 from currgym.tasks import BoxTasks
 
 __all__ = ["NativeTaskVectorEnv"]
@@ -293,7 +294,7 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
                 None if seeds is None else seeds[i], None if tasks is None else {"task": tasks[k]}
             )
             if seed is not None:
-                self._generators[i], self._seeds[i] = seeding.np_random(seed)
+                self._generators[i], self._seeds[i] = generator(seed), int(seed)
             self._tasks[i] = shown[i] = task
             restarted[i] = True
             if self.observe_task:
@@ -346,4 +347,4 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 def _whole(seed: Any) -> int | None:
     if seed is not None and seed < 0:
         raise ValueError(f"seeds must be at least 0, got {seed}")
-    return None if seed is None else int(seed)
+    return seed if seed is None or isinstance(seed, EpisodeSeed) else int(seed)

@@ -130,6 +130,18 @@ def test_a_folder_that_holds_a_run(
     assert "solved" in capsys.readouterr().out
 
 
+def test_plain_progress_never_says_nan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("currgym.runs.live.LOG_EVERY", -1.0)
+    monkeypatch.chdir(tmp_path)
+    assert call("train", "data/digits", "--steps", "64", "--out", "run") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "of 64 steps" in line]
+    assert lines[0].startswith("0 of 64 steps")
+    assert lines[0].endswith(", starting")
+    assert "nan" not in "".join(lines)
+
+
 def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
     """A file-size limit stands in for a full disk."""
     code = (

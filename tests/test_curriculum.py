@@ -136,6 +136,39 @@ class TestStrictness:
         c.settle([0, 1], [1.0, 2.0])
         assert c.ledger.attempts == 2
 
+    def test_ids_are_whole_numbers(self) -> None:
+        c = curriculum()
+        c.issue(3)
+        with pytest.raises(KeyError, match="whole numbers"):
+            c.settle([1.5], [0.0])
+        assert list(c.open) == [0, 1, 2]
+        c.settle([], [])
+        assert c.ledger.attempts == 0
+
+    @pytest.mark.parametrize("tasks", [[1.0, 2.0], [[1.0, 2.0]] * 2, []])
+    def test_a_teacher_gives_as_many_tasks_as_it_was_asked_for(self, tasks: Any) -> None:
+        """One task of two dimensions is not two tasks, whoever forgets the outer bracket."""
+
+        class Wrong(Stranger):
+            def sample(self, n: int = 1) -> Any:
+                return tasks
+
+        c = Curriculum(Wrong(), seed=0)
+        with pytest.raises(ValueError, match="asked for 1 tasks"):
+            c.issue(1)
+        assert list(c.open) == []
+
+    @pytest.mark.parametrize("seeds", [[1, 2], [], [-1], [0.5], [np.nan]])
+    def test_a_teachers_own_seeds_are_checked(self, seeds: Any) -> None:
+        class Replays(Stranger):
+            def propose(self, n: int) -> Proposals:
+                return Proposals(np.ones((n, 2)), seeds=np.array(seeds))
+
+        c = Curriculum(Replays(), seed=0)
+        with pytest.raises(ValueError, match="1 whole numbers"):
+            c.issue(1)
+        assert list(c.open) == []
+
     def test_teachers_and_lags_are_checked(self) -> None:
         with pytest.raises(TypeError, match="needs a method 'update'"):
             Curriculum(BOX)  # type: ignore[arg-type]

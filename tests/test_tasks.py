@@ -337,6 +337,35 @@ def test_levels_need_three_methods() -> None:
         space.difficulty_of(levels)
 
 
+class Boards(TaskSpace):
+    """Levels as the contract has them: sample and edit are all there is."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> Any:
+        return rng.integers(0, 2, (n, 4, 3)).astype(np.int8)
+
+    def edit(self, tasks: Any, rng: np.random.Generator, size: float = 0.1) -> Any:
+        return np.where(rng.random(np.shape(tasks)) < size, 1 - np.asarray(tasks), tasks)
+
+
+def test_levels_override_sample_and_edit_alone() -> None:
+    space = Boards()
+    levels = space.sample(5, np.random.default_rng(0))
+    assert space.check(levels).shape == (5, 4, 3)
+    assert space.as_array(levels[0]).shape == (1, 4, 3)  # one level is one row, as elsewhere
+    assert space.contains(levels[0]).tolist() == [True]
+    assert space.contains(levels[:, :2]).tolist() == [False] * 5
+    with pytest.raises(ValueError, match="is outside"):
+        space.check(levels[:, :2])
+
+
+def test_discrete_tasks_are_a_vector_of_whole_numbers() -> None:
+    space = DiscreteTasks(5)
+    assert space.check([1.0, 4.0]).tolist() == [1, 4]
+    for bad in ([[1], [2]], [0.5], [np.nan], [np.inf]):
+        with pytest.raises(ValueError, match=r"shape \(n,\)|whole numbers"):
+            space.check(bad)
+
+
 def test_equal_spaces_are_equal() -> None:
     """Gymnasium compares the specifications of environments, spaces in them included."""
     low, high = [0.0, 1.0], [2.0, 3.0]

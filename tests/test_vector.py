@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from numpy.typing import NDArray
 
 import currgym
-from currgym import BoxTasks, Curriculum, CurriculumVectorEnv, Outcomes, make_teacher
+from currgym import BoxTasks, Curriculum, CurriculumVectorEnv, Outcomes, Proposals, make_teacher
 from currgym.envs.base import Parameter, TaskEnv
 from currgym.scores import episode_scores
 from currgym.states import load_state, save_state
+from currgym.teaching import Teacher
 from currgym.vector import declared
 
 MODES = list(AutoresetMode)
@@ -747,6 +749,94 @@ def test_anybodys_environment(mode: AutoresetMode) -> None:
         for i in np.flatnonzero(vec.tickets.ids >= 0):
             assert playing(bare.envs[i]) == vec.tickets.tasks[i, 0]
     assert vec.ledger.attempts > 5
+
+
+class Countdown(gymnasium.Env[Any, Any]):
+    """Somebody's environment: lasts three steps, and shows what it was told."""
+
+    observation_space = gymnasium.spaces.Box(-100, 100, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+    told = 0.0
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(seed=kwargs.get("seed"))
+        self.now = 0
+        return np.array([self.told], dtype=np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.now += 1
+        return np.array([self.told], dtype=np.float32), self.told, self.now == 3, False, {}
+
+
+def tell(env: gymnasium.Env[Any, Any], task: dict[str, Any]) -> None:
+    env.unwrapped.told = float(np.sum(list(task.values())))  # type: ignore[attr-defined]
+
+
+class Boards(currgym.TaskSpace):
+    def sample(self, n: int, rng: np.random.Generator) -> Any:
+        return rng.integers(0, 2, (n, 4, 3)).astype(np.int8)
+
+    def edit(self, tasks: Any, rng: np.random.Generator, size: float = 0.1) -> Any:
+        return 1 - np.asarray(tasks)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
+def test_levels(kind: Any, mode: AutoresetMode) -> None:
+    def make() -> Any:
+        return currgym.ParameterizedEnv(Countdown(), Boards(), tell)
+
+    with contextlib.closing(
+        CurriculumVectorEnv(kind([make] * 2, autoreset_mode=mode), "random", seed=0)
+    ) as vec:
+        vec.reset()
+        for _ in range(12):
+            advance(vec, np.zeros(2, dtype=int))
+            if vec.finished is not None:
+                outcomes = vec.finished.outcomes
+                assert outcomes.tasks.shape[1:] == (4, 3)
+                assert outcomes.returns is not None
+                sums = outcomes.tasks.reshape(len(outcomes), -1).sum(axis=1)
+                assert (outcomes.returns == 3 * sums).all()
+        assert vec.ledger.attempts >= 6
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("proposes", [False, True])
+def test_a_teacher_may_write_whole_numbers(proposes: bool, mode: AutoresetMode) -> None:
+    """Lists of ints and then of floats: the books must not become whole-numbered."""
+    stages: list[list[list[float]]] = [[[1, 2]], [[0.5, 0.25]]]
+
+    class Staged:
+        asked = 0
+
+        def sample(self, n: int = 1) -> Any:
+            self.asked += 1
+            return stages[self.asked > 1] * n
+
+        def update(self, outcomes: Outcomes) -> None: ...
+
+    class Proposing(Teacher):
+        asked = 0
+
+        def propose(self, n: int = 1) -> Any:
+            self.asked += 1
+            return Proposals(np.array(stages[self.asked > 1] * n))
+
+        def _sample(self, n: int, rng: np.random.Generator) -> Any: ...
+
+    space = BoxTasks([0, 0], [3, 6])
+
+    def make() -> Any:
+        return currgym.ParameterizedEnv(Countdown(), space, tell)
+
+    teacher = Proposing(space, seed=0) if proposes else Staged()
+    vec = CurriculumVectorEnv(SyncVectorEnv([make] * 2, autoreset_mode=mode), teacher, seed=0)
+    vec.reset()
+    for _ in range(12):
+        advance(vec, np.zeros(2, dtype=int))
+    assert vec.tickets.tasks.tolist() == [[0.5, 0.25]] * 2
+    assert vec.ledger.attempts >= 6
 
 
 def test_discrete_tasks() -> None:

@@ -22,8 +22,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--engine", default="pool", show_default=True, metavar="NAME",
                      help="Where runs are executed: inline, pool or ray."),
         click.option("--address", default=None, metavar="HOST:PORT",
-                     help="Of the Ray cluster.  [default: RAY_ADDRESS, else one that runs here, "
-                     "else a new one]"),
+                     help="Of the Ray cluster.  [default: RAY_ADDRESS, else what 'ray start' has "
+                     "started here, else a new one]"),
         click.option("--jobs", type=click.IntRange(1), default=None, metavar="N",
                      help="Runs at once.  [default: one a core, of the cluster's with ray]"),
         _FILE,

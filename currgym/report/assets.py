@@ -1,6 +1,6 @@
-"""The page's style sheet and script."""
+"""The page's style sheet."""
 
-__all__ = ["SCRIPT", "STYLE"]
+__all__ = ["STYLE"]
 
 STYLE = """
 :root { --ink: #1a1a1a; --quiet: #5a5a5a; --rule: #e0ddd6; --paper: #ffffff; --wash: #f7f5f0;
@@ -22,6 +22,7 @@ code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans 
   font-size: 0.875em; }
 .kicker { color: var(--quiet); font-size: 0.8rem; letter-spacing: 0.08em; text-transform: uppercase;
   margin-bottom: 0.35rem; }
+h3 .quiet { font-weight: 400; }
 .quiet { color: var(--quiet); }
 .small { font-size: 0.875rem; }
 .notice { background: #fdf3e4; border-left: 4px solid var(--warn); border-radius: 0 4px 4px 0;
@@ -54,6 +55,30 @@ figcaption { margin-top: 0.35rem; }
 .panels.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr));
   font-size: inherit; }
 .panels > figure { max-width: 34rem; }
+.panels.wide { grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+.panels.wide > figure { max-width: none; }
+.about { color: var(--quiet); font-size: 0.8rem; line-height: 1.35; margin: 0.1rem 0 0;
+  overflow-wrap: anywhere; }
+.keys { display: flex; flex-wrap: wrap; gap: 0 2rem; }
+.stack { display: flex; width: 9rem; height: 0.9rem; border: 1px solid #8a8a8a; }
+.stack i { display: block; height: 100%; print-color-adjust: exact;
+  -webkit-print-color-adjust: exact; }
+button.sort { font: inherit; color: inherit; background: none; border: 0; padding: 0;
+  text-align: inherit; cursor: pointer; }
+button.sort::after { content: "\\2195"; color: #a9a499; margin-left: 0.25em; font-size: 0.85em; }
+th[aria-sort="ascending"] button.sort::after { content: "\\2191"; color: var(--ink); }
+th[aria-sort="descending"] button.sort::after { content: "\\2193"; color: var(--ink); }
+svg.gain { display: block; width: 20rem; height: auto; print-color-adjust: exact;
+  -webkit-print-color-adjust: exact; }
+svg.gain text { font: 11px system-ui, sans-serif; fill: #5a5a5a; font-weight: 400; }
+table.gains th, table.gains td { padding-right: 0.6rem; }
+table.gains td { padding-top: 0.55rem; padding-bottom: 0.55rem; }
+table.gains td.fact, table.gains td.words { font-size: 0.8125rem; }
+td.parts { white-space: nowrap; }
+td.parts .part { display: block; font-size: 0.8125rem; line-height: 17px; }
+td.parts .part:first-child { line-height: 26px; }
+td.parts strong { font-variant-numeric: tabular-nums; }
+td .ends, .part .ends { color: var(--quiet); }
 .panels h3 { font-size: 0.95rem; }
 .chart { width: 100%; min-width: 0; }
 .key { display: flex; align-items: center; flex-wrap: wrap; gap: 0.2rem 0.6rem; color: var(--quiet);
@@ -74,6 +99,10 @@ figcaption { margin-top: 0.35rem; }
 .line { display: inline-block; width: 1.5rem; height: 0; border-top: 3px solid currentColor;
   margin-right: 0.4rem; vertical-align: 0.28em; }
 .line.dashed { border-top-style: dashed; }
+.controls select { font: inherit; font-size: 0.875rem; max-width: 100%; padding: 0.15rem 0.3rem; }
+.controls label { font-size: 0.875rem; }
+.controls.slider { position: sticky; top: 0; background: var(--paper); z-index: 2;
+  padding: 0.4rem 0; }
 .controls input[type="range"] { flex: 1 1 8rem; max-width: 22rem; accent-color: var(--accent); }
 .controls output { font-size: 0.8125rem; color: var(--quiet); font-variant-numeric: tabular-nums; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
@@ -97,6 +126,20 @@ footer { color: var(--quiet); font-size: 0.8125rem; padding-top: 1.25rem; paddin
   tbody th, thead th:first-child { position: sticky; left: 0; background: var(--paper);
     z-index: 1; }
   .panels.small { grid-template-columns: 1fr 1fr; gap: 0.8rem; }
+  /* One row a block: the teacher, its picture, its numbers. */
+  table.gains, table.gains tbody, table.gains tr, table.gains td { display: block; }
+  table.gains thead { display: block; }
+  table.gains thead tr { display: flex; flex-wrap: wrap; gap: 0.1rem 0.9rem; }
+  table.gains thead th { border: 0; padding: 0; position: static; }
+  table.gains thead th:nth-child(2) { order: 99; width: 100%; text-align: left; }
+  table.gains thead th:not(:has(button)) { display: none; }
+  table.gains tbody th { display: block; position: static; border: 0; padding: 0.7rem 0 0.1rem; }
+  table.gains tbody tr { border-bottom: 1px solid var(--rule); padding-bottom: 0.6rem; }
+  table.gains td { border: 0; padding: 0 !important; }
+  table.gains td.fact { display: inline-block; margin-right: 0.9rem; color: var(--quiet); }
+  table.gains td.fact::before { content: attr(data-label) ": "; }
+  table.gains td.parts { white-space: normal; }
+  svg.gain { width: 100%; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: 0.5rem; }
 }
@@ -113,72 +156,14 @@ footer { color: var(--quiet); font-size: 0.8125rem; padding-top: 1.25rem; paddin
   tbody th { font-size: 7.5pt; }
   th, td { padding-right: 0.4rem; }
   svg.forest { width: 90px; }
-  .controls button, .controls input, details { display: none; }
+  svg.gain { width: 15rem; }
+  td.parts .part { font-size: 6.5pt; }
+  table.gains td.fact, table.gains td.words { font-size: 7pt; }
+  .controls button, .controls input, .controls select, .controls label, details,
+    button.sort::after { display: none; }
+  .controls.slider { position: static; }
+  .panels.wide { grid-template-columns: 1fr 1fr; }
   th { font-size: 7.5pt; }
   pre.long { max-height: none; }
 }
-"""
-
-SCRIPT = """
-(() => {
-  "use strict";
-  const charts = JSON.parse(document.getElementById("charts").textContent);
-  // On a touch screen a finger on a chart must scroll the page, not zoom the chart.
-  const coarse = matchMedia("(pointer: coarse)").matches;
-  const config = {
-    responsive: true, displaylogo: false, displayModeBar: false, doubleClick: "reset",
-  };
-  const boxes = [];
-  for (const [id, {start, states}] of Object.entries(charts)) {
-    const box = document.getElementById(id);
-    const figure = box.closest("figure");
-    const hidden = new Set();
-    let current = start;
-    const show = (i) => {
-      current = i;
-      const data = states[i].data.map((d) => ({...d, visible: !hidden.has(d.legendgroup)}));
-      Plotly.react(
-        box, data, {...states[i].layout, dragmode: coarse ? false : "zoom"}, config);
-    };
-    show(start);
-    for (const entry of figure.querySelectorAll("button[data-arm]")) {
-      entry.addEventListener("click", () => {
-        const arm = entry.dataset.arm;
-        if (!hidden.delete(arm)) hidden.add(arm);
-        entry.setAttribute("aria-pressed", String(!hidden.has(arm)));
-        show(current);
-      });
-    }
-    boxes.push(box);
-    const buttons = figure.querySelectorAll("button[data-state]");
-    for (const button of buttons) {
-      button.addEventListener("click", () => {
-        show(Number(button.dataset.state));
-        for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
-      });
-    }
-    const slider = figure.querySelector("input[type=range]");
-    if (slider) {
-      const told = figure.querySelector("output");
-      slider.addEventListener("input", () => {
-        const i = Number(slider.value);
-        told.textContent = states[i].name;
-        slider.setAttribute("aria-valuetext", states[i].name);
-        show(i);
-      });
-    }
-  }
-  // Paper is narrower than most screens: draw for its width, then go back.
-  addEventListener("beforeprint", () => {
-    for (const box of boxes) {
-      const panels = box.closest(".panels");
-      const width = !panels ? 680 : panels.classList.contains("small") ? 216 : 330;
-      Plotly.relayout(box, {width: width});
-    }
-  });
-  addEventListener("afterprint", () => {
-    for (const box of boxes) Plotly.relayout(box, {width: null, autosize: true});
-  });
-  document.documentElement.dataset.charts = String(boxes.length);
-})();
 """

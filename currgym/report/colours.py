@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["BASELINE", "CYCLE", "MASTERY_RAMP", "STEPS_RAMP", "colours", "tint"]
+__all__ = [
+    "BASELINE", "CYCLE", "MASTERY_RAMP", "PART_COLOURS", "STATE_COLOURS", "STEPS_RAMP", "colours",
+    "tint",
+]  # fmt: skip
 
 # Okabe and Ito's palette (https://jfly.uni-koeln.de/color/); yellow last, as it is weak on white.
 CYCLE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -14,6 +17,11 @@ BASELINE = "#6B6B6B"
 # Lightness falls steadily along both ramps, so that they survive a black-and-white print.
 STEPS_RAMP = ("#FFFFFF", "#D6E6F2", "#9CC5E0", "#4E97C6", "#0072B2", "#003E66", "#001B33")
 MASTERY_RAMP = ("#F4F1EA", "#D3E5DA", "#9BD1B9", "#57B594", "#16936E", "#006B4B")
+
+# Already mastered, learnable, not yet, never: the frontier alone is warm, the rest cool or grey.
+STATE_COLOURS = ("#0072B2", "#E69F00", "#D5D5D5", "#6B6B6B")
+# Better marginal, order, adaptivity.
+PART_COLOURS = ("#56B4E9", "#009E73", "#CC79A7")
 
 
 def colours(labels: Sequence[str], baseline: str | None) -> dict[str, str]:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from currgym.report.charts import Chart
 from currgym.report.data import FILM_TYPES, Film, Study
 from currgym.report.maps import View
+from currgym.report.plotting import Chart
 from currgym.statistics import Interval
 
 __all__ = [
     "NUMBER", "axis_note", "capital", "colour_key", "controls", "escape", "film_figure", "forest",
-    "forest_extent", "number_cell", "section",
+    "forest_extent", "number_cell", "section", "sort_head",
 ]  # fmt: skip
 
 NUMBER = ' class="number"'
@@ -139,9 +139,32 @@ def section(title: str, body: str, name: str) -> str:
     return f'<section id="{name}"><h2>{escape(title)}</h2>\n{body}\n</section>'
 
 
-def number_cell(text: str) -> str:
-    """Return a table cell for a number."""
-    return f"<td{NUMBER}>{text}</td>"
+def sort_head(columns: Sequence[tuple[str, str]]) -> str:
+    """Return a table's head whose entries sort it.
+
+    Args:
+        columns: What each is called (HTML), and ``"text"`` or ``"number"``, or nothing where a
+            column cannot be sorted by.
+    """
+    cells = []
+    for name, kind in columns:
+        classes = NUMBER if kind == "number" and "<svg" not in name else ""
+        if not kind:
+            cells.append(f'<th scope="col"{classes}>{name}</th>')
+            continue
+        words, _, drawn = name.partition("<svg")
+        drawn = f"<svg{drawn}" if drawn else ""
+        cells.append(
+            f'<th scope="col"{classes} aria-sort="none"><button type="button" class="sort" '
+            f'data-kind="{kind}">{words}</button>{drawn}</th>'
+        )
+    return f"<thead><tr>{''.join(cells)}</tr></thead>"
+
+
+def number_cell(text: str, value: float | None = None) -> str:
+    """Return a table cell for a number, with what it is sorted by."""
+    data = "" if value is None else f' data-value="{value}"'
+    return f"<td{NUMBER}{data}>{text}</td>"
 
 
 def capital(text: str) -> str:

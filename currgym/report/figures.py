@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "learning_curves", "mastery", "picture", "save_figures", "save_picture", "steps_over_time",
+    "MASTERY_MAP", "STEPS_FORMAT", "STEPS_MAP", "STYLE", "dress", "frame", "learning_curves",
+    "mastery", "picture", "readable", "save_figures", "save_picture", "steps_over_time",
     "study_colours",
 ]  # fmt: skip
 
@@ -56,7 +57,7 @@ STEPS_MAP = LinearSegmentedColormap.from_list("currgym.steps", STEPS_RAMP)
 MASTERY_MAP = LinearSegmentedColormap.from_list("currgym.mastery", MASTERY_RAMP)
 STRIP_PERIODS = 24
 THIRDS = ("first third", "second third", "last third")
-_STEPS_FORMAT = FuncFormatter(lambda value, _: steps_text(value))
+STEPS_FORMAT = FuncFormatter(lambda value, _: steps_text(value))
 
 
 def study_colours(study: Study) -> dict[str, str]:
@@ -115,7 +116,7 @@ def learning_curves(
         if metric.name == "mastered":
             ax.set_ylim(0, 100)
             ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 10]))
-        ax.xaxis.set_major_formatter(_STEPS_FORMAT)
+        ax.xaxis.set_major_formatter(STEPS_FORMAT)
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         ax.set_xlabel("examples seen" if study.kind == "supervised" else "environment steps")
         ax.set_ylabel(metric.label)
@@ -141,7 +142,7 @@ def _label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> N
             label,
             xy=(x, y),
             xytext=(x * 1.03, height),
-            color=_readable(colour),
+            color=readable(colour),
             va="center",
             ha="left",
             fontweight="bold",
@@ -149,7 +150,7 @@ def _label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> N
         )
 
 
-def _readable(colour: str) -> str:
+def readable(colour: str) -> str:
     """Return a darker form of colours that are too light for text on white."""
     return {"#F0E442": "#8A8000", "#56B4E9": "#1F7DB3", "#E69F00": "#A87300"}.get(colour, colour)
 
@@ -208,7 +209,7 @@ def mastery(
                 found = mastery_map(arm, view)
                 if found is not None:
                     _profile(ax, found, arm, palette[arm.label])
-            _dress(ax, view.axes[0], "x")
+            dress(ax, view.axes[0], "x")
             ax.set_ylim(0, 100)
             ax.set_ylabel("mastered (%)")
             ax.grid(axis="y", color="#E6E6E6", linewidth=0.8)
@@ -223,7 +224,7 @@ def mastery(
             ax = grid[i // across, i % across]
             found = mastery_map(arm, view)
             image = _mastery_cells(ax, found, view) or image
-            ax.set_title(arm.label, color=_readable(palette[arm.label]), fontweight="bold")
+            ax.set_title(arm.label, color=readable(palette[arm.label]), fontweight="bold")
             if i % across == 0:
                 ax.set_ylabel(view.axes[1].label)
             if i // across == down - 1:
@@ -238,9 +239,12 @@ def mastery(
 
 def save_figures(folder: str | Path, out: str | Path) -> list[Path]:
     """Write every figure as PDF and PNG into the folder ``out``; return the files."""
+    from currgym.report.figures_leading import leading_figures
+
     study = load(folder)
     palette = study_colours(study)
-    drawn = {"learning_curves": learning_curves(study, palette=palette)}
+    drawn = leading_figures(study)
+    drawn["learning_curves"] = learning_curves(study, palette=palette)
     if view_of(study) is not None:
         drawn["steps"] = steps_over_time(study, palette=palette)
         drawn["mastery"] = mastery(study, palette=palette)
@@ -325,7 +329,7 @@ def picture(study: Study) -> Figure:
             size = min(11.0, 72.0 * row_height / (0.66 * len(arm.label)))
             figure.text(
                 5.9 / 12.8, (y + 0.5 * row_height) / height, arm.label, rotation=90, va="center",
-                ha="center", color=_readable(palette[arm.label]), fontweight="bold", fontsize=size,
+                ha="center", color=readable(palette[arm.label]), fontweight="bold", fontsize=size,
             )  # fmt: skip
             if r == 0 and view.plane:
                 for ax, name in zip([*maps, end], [*THIRDS, "at the end"], strict=True):
@@ -390,7 +394,7 @@ def _picture_ticks(axes: list[Axes], view: View, last: bool) -> None:
 def _profile_panel(ax: Axes, found: MasteryMap | None, arm: Arm, view: View, colour: str) -> None:
     if found is not None:
         _profile(ax, found, arm, colour, fill=True)
-    _dress(ax, view.axes[0], "x")
+    dress(ax, view.axes[0], "x")
     ax.set_ylim(0, 105)
     ax.set_yticks([0, 50, 100])
 
@@ -419,7 +423,7 @@ def _root(figure: Any) -> Figure:
 def _steps_top(study: Study, view: View) -> float:
     """Return the density at the dark end of the ramp, common to all arms."""
     periods = 3 if view.plane else STRIP_PERIODS
-    maps = [steps_map(arm.shown, view, study.steps, periods).density for arm in study.arms]
+    maps = [steps_map(arm.shown, view, periods).density for arm in study.arms]
     known = np.concatenate([m[np.isfinite(m)] for m in maps])
     return float(np.clip(np.quantile(known, 0.99), 4.0, 12.0)) if len(known) else 4.0
 
@@ -427,13 +431,13 @@ def _steps_top(study: Study, view: View) -> float:
 def _steps_row(study: Study, arm: Arm, view: View, axes: list[Axes], top: float) -> Any:
     norm = PowerNorm(0.5, 0.0, top)
     if not view.plane:
-        found = steps_map(arm.shown, view, study.steps, STRIP_PERIODS)
+        found = steps_map(arm.shown, view, STRIP_PERIODS)
         (ax,) = axes
         image = _strip(ax, found, norm)
-        _dress(ax, view.axes[0], "y")
-        ax.xaxis.set_major_formatter(_STEPS_FORMAT)
+        dress(ax, view.axes[0], "y")
+        ax.xaxis.set_major_formatter(STEPS_FORMAT)
         return image
-    found = steps_map(arm.shown, view, study.steps, 3)
+    found = steps_map(arm.shown, view, 3)
     image = None
     for period, ax in enumerate(axes):
         if found.steps[period] == 0:
@@ -445,11 +449,11 @@ def _steps_row(study: Study, arm: Arm, view: View, axes: list[Axes], top: float)
             image = ax.pcolormesh(
                 *found.edges, found.density[period].T, cmap=STEPS_MAP, norm=norm, rasterized=True
             )
-        _dress(ax, view.axes[0], "x")
-        _dress(ax, view.axes[1], "y")
+        dress(ax, view.axes[0], "x")
+        dress(ax, view.axes[1], "y")
         ax.set_xlabel("")
         ax.set_ylabel("")
-        _frame(ax)
+        frame(ax)
     return image
 
 
@@ -458,17 +462,18 @@ def _strip(ax: Axes, found: StepsMap, norm: Normalize) -> Any:
     image = ax.pcolormesh(
         found.times, found.edges[0], density.T, cmap=STEPS_MAP, norm=norm, rasterized=True
     )
-    _frame(ax)
+    frame(ax)
     return image
 
 
-def _frame(ax: Axes) -> None:
+def frame(ax: Axes) -> None:
+    """Draw a light frame around a map."""
     for spine in ax.spines.values():
         spine.set_visible(True)
         spine.set_color("#BBBBBB")
 
 
-def _dress(ax: Axes, axis: Axis, which: str) -> None:
+def dress(ax: Axes, axis: Axis, which: str) -> None:
     """Set scale, limits, ticks and label of a task axis."""
     target = ax.xaxis if which == "x" else ax.yaxis
     if which == "x":
@@ -487,7 +492,7 @@ def _dress(ax: Axes, axis: Axis, which: str) -> None:
 
 def _label_row(ax: Axes, arm: Arm, colour: str, view: View) -> None:
     """Write the arm's name over its row's first panel."""
-    ax.set_title(arm.label, loc="left", color=_readable(colour), fontweight="bold", fontsize=9.5)
+    ax.set_title(arm.label, loc="left", color=readable(colour), fontweight="bold", fontsize=9.5)
     ax.set_ylabel(view.axes[1].label if view.plane else view.axes[0].short)
 
 
@@ -519,11 +524,11 @@ def _mark_share(bar: Any) -> None:
 
 def _mastery_cells(ax: Axes, found: MasteryMap | None, view: View) -> Any:
     """Draw shares as cells where the test tasks form a grid, else as dots."""
-    _dress(ax, view.axes[0], "x")
-    _dress(ax, view.axes[1], "y")
+    dress(ax, view.axes[0], "x")
+    dress(ax, view.axes[1], "y")
     ax.set_xlabel("")
     ax.set_ylabel("")
-    _frame(ax)
+    frame(ax)
     if found is None:
         ax.text(0.5, 0.5, "unknown", transform=ax.transAxes, ha="center", va="center")
         return None

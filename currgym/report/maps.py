@@ -1,28 +1,24 @@
-"""Where in the task space: axes to draw it on, steps spent, tasks mastered, the teacher's model."""
+"""Where in the task space: axes to draw it on, steps spent, tasks mastered."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from currgym.report.data import Arm, FloatArray, Run, Snapshot, Study
-from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
+from currgym.report.data import Arm, FloatArray, Run, Study
+from currgym.runs.axes import Axis, axes_of, place_on
+from currgym.runs.cells import LINE_CELLS, PERIODS, PLANE_CELLS
+from currgym.tasks import DiscreteTasks, TaskSpace
 
 __all__ = [
-    "Axis", "MasteryMap", "StepsMap", "TeacherModel", "View", "mastery_map", "steps_map",
-    "teacher_model", "view_of",
+    "Axis", "MasteryMap", "StepsMap", "View", "mastery_map", "plane_of", "steps_map", "strips_of",
+    "view_of",
 ]  # fmt: skip
 
-PLANE_BINS = 12
-LINE_BINS = 20
 PROFILE_BINS = 10
-ELLIPSE_SDS = 2.0
-MOST_REGIONS = 400
-_REFERENCE_SAMPLE = 20_000
 
 
 @dataclass(frozen=True)
@@ -37,26 +33,13 @@ class View:
         """Whether it has two axes."""
         return len(self.axes) == 2
 
-    @property
-    def bins(self) -> int:
-        """Cells an axis."""
-        return PLANE_BINS if self.plane else LINE_BINS
-
     def edges(self) -> tuple[FloatArray, ...]:
         """Return the cells' edges on each axis."""
-        return tuple(axis.edges(self.bins) for axis in self.axes)
+        return _edges(self.axes)
 
     def place(self, tasks: FloatArray) -> FloatArray:
         """Return plot coordinates of tasks ``(n, d)``, shape ``(n, axes)``."""
-        return np.stack([self._place_on(axis, tasks) for axis in self.axes], axis=1)
-
-    def _place_on(self, axis: Axis, tasks: FloatArray) -> FloatArray:
-        if axis.column is not None:
-            return tasks[:, axis.column]
-        if axis.scale is not None:
-            rank = np.searchsorted(axis.scale, self.space.difficulty_of(tasks), side="right")
-            return 100.0 * rank / len(axis.scale)
-        return 100.0 * self.space.to_unit(tasks[:, 0].astype(np.int64))[:, 0]
+        return np.stack([place_on(axis, self.space, tasks) for axis in self.axes], axis=1)
 
 
 @dataclass(frozen=True)
@@ -109,103 +92,116 @@ class MasteryMap:
         return x, np.bincount(group, weights=self.share) / np.bincount(group)
 
 
-@dataclass(frozen=True)
-class TeacherModel:
-    """A teacher's snapshot in plot coordinates.
+def _edges(axes: Sequence[Axis]) -> tuple[FloatArray, ...]:
+    return tuple(axis.edges(PLANE_CELLS if len(axes) == 2 else LINE_CELLS) for axis in axes)
 
-    Attributes:
-        step: When.
-        outlines: Closed curves ``(k, 2)``: Gaussians at two standard deviations, or boxes.
-        strengths: How likely each is to be drawn, the largest being 1.
-        preview: ``(n, axes)`` tasks it would have proposed.
-    """
 
-    step: int
-    outlines: tuple[FloatArray, ...]
-    strengths: tuple[float, ...]
-    preview: FloatArray
+def _space_of(study: Study) -> TaskSpace | None:
+    return next((run.space for run in study.runs if run.space is not None), None)
 
 
 def view_of(study: Study) -> View | None:
-    """Return how to draw a study's task space, or None where it has no dimensions to draw."""
-    space = next((run.space for run in study.runs if run.space is not None), None)
-    if isinstance(space, DiscreteTasks):
-        return View(space, (_discrete_axis(space),))
-    if not isinstance(space, BoxTasks) or space.unit_dim == 0:
+    """Return how to draw a study's task space, or None where it has no dimensions to draw.
+
+    One or two dimensions as they are; of more, the declared difficulty, or else the two dimensions
+    along which teachers steered most.
+    """
+    space = _space_of(study)
+    axes = axes_of(space) if space is not None else ()
+    if space is None or not axes:
         return None
-    live = np.flatnonzero(space.low < space.high).tolist()
-    if len(live) <= 2:
-        return View(space, tuple(_box_axis(space, c, u) for u, c in enumerate(live)))
-    if space.difficulty is not None:
-        sample = space.difficulty_of(space.sample(_REFERENCE_SAMPLE, np.random.default_rng(0)))
-        label = "difficulty (percentile of all tasks)"
-        return View(space, (Axis(label, 0.0, 100.0, None, None, scale=np.sort(sample)),))
-    unit = {column: u for u, column in enumerate(live)}
-    chosen = sorted(live, key=lambda column: -_spread(study, space, column, unit[column]))[:2]
-    return View(space, tuple(_box_axis(space, c, unit[c]) for c in sorted(chosen)))
+    dimensions = _dimensions(axes)
+    if len(dimensions) > 2 and len(axes) > len(dimensions):
+        return View(space, axes[-1:])
+    return plane_of(study) or View(space, axes[:1])
 
 
-def _discrete_axis(space: DiscreteTasks) -> Axis:
-    if space.unit_dim:
-        return Axis("difficulty rank (%, easiest first)", 0.0, 100.0, None, 0)
-    return Axis("task number", -0.5, space.n - 0.5, 0, None, values=space.n)
+def plane_of(study: Study) -> View | None:
+    """Return the plane on which a study's steps are drawn, or None where there is but one axis."""
+    space = _space_of(study)
+    axes = axes_of(space) if space is not None else ()
+    dimensions = _dimensions(axes)
+    if space is None or len(dimensions) < 2:
+        return None
+    if len(dimensions) > 2:
+        kept = {
+            axis
+            for run in study.runs
+            if run.cells is not None
+            for pair in run.cells.planes
+            for axis in pair
+        }
+        steered = [i for i in dimensions if i in kept] or dimensions
+        dimensions = sorted(sorted(steered, key=lambda i: -_steering(study, axes[i]))[:2])
+    return View(space, tuple(axes[i] for i in dimensions))
 
 
-def _box_axis(space: BoxTasks, column: int, unit_column: int) -> Axis:
-    kind, label = space.kinds[column], space.names[column].replace("_", " ")
-    low, high = float(space.low[column]), float(space.high[column])
-    if kind == "integer" or isinstance(kind, tuple):
-        ticks: tuple[tuple[float, str], ...] = ()
-        if isinstance(kind, tuple):
-            ticks = tuple((float(i), kind[i]) for i in range(int(low), int(high) + 1))
-        count = int(high - low) + 1
-        return Axis(label, low - 0.5, high + 0.5, column, unit_column, values=count, ticks=ticks)
-    return Axis(label, low, high, column, unit_column, log=kind == "log")
+def strips_of(study: Study) -> tuple[View, ...]:
+    """Return the single axes along which a study's steps are drawn over time, the main one first.
+
+    That is the declared difficulty, where there is one.
+    """
+    space = _space_of(study)
+    axes = axes_of(space) if space is not None else ()
+    if space is None or not axes:
+        return ()
+    ordered = sorted(axes, key=lambda axis: axis.scale is None)
+    return tuple(View(space, (axis,)) for axis in ordered)
 
 
-def _spread(study: Study, space: BoxTasks, column: int, unit_column: int) -> float:
+def _dimensions(axes: Sequence[Axis]) -> list[int]:
+    return [i for i, axis in enumerate(axes) if axis.column is not None]
+
+
+def _steering(study: Study, axis: Axis) -> float:
     """Return how far the arms' steps are from even along a dimension (total variation)."""
-    axis = _box_axis(space, column, unit_column)
-    edges = axis.edges(PLANE_BINS)
-    even = axis.measure(edges)
+    even = axis.measure(axis.edges(LINE_CELLS))
     distances = []
     for arm in study.arms:
-        counts = np.zeros(len(edges) - 1)
-        for run in arm.runs:
-            e = run.episodes
-            counts += np.histogram(e.tasks[:, column], edges, weights=e.lengths)[0]
+        counts = _counts(arm.runs, (axis,)).sum(axis=0)
         if counts.sum() > 0:
             distances.append(0.5 * float(np.abs(counts / counts.sum() - even).sum()))
     return max(distances, default=0.0)
 
 
-def steps_map(runs: Sequence[Run], view: View, budget: int, periods: int) -> StepsMap:
+def _counts(runs: Sequence[Run], axes: Sequence[Axis]) -> FloatArray:
+    """Return steps by the runs' periods and the cells of one or two axes, all runs together."""
+    total = np.zeros((PERIODS, *(len(e) - 1 for e in _edges(axes))))
+    labels = [axis.label for axis in axes]
+    for run in runs:
+        cells = run.cells
+        if cells is None or any(label not in cells.axes for label in labels):
+            continue
+        where = [cells.axes.index(label) for label in labels]
+        found = cells.lines[where[0]] if len(axes) == 1 else cells.planes.get((where[0], where[1]))
+        if found is not None and found.shape == total.shape:
+            total += found
+    return total
+
+
+def steps_map(runs: Sequence[Run], view: View, periods: int) -> StepsMap:
     """Return where runs spent their environment steps, in equal periods of the budget.
 
-    An attempt counts with its length, at the time when it ended.
+    An attempt counts with its length, in the period in which it ended.
+
+    Args:
+        runs: Of one arm.
+        view: What to draw on.
+        periods: A divisor of 96, into which runs cut their counts.
     """
-    times = np.linspace(0.0, budget, periods + 1)
+    if PERIODS % periods:
+        raise ValueError(f"periods must divide {PERIODS}, got {periods}")
     edges = view.edges()
     cells = tuple(len(e) - 1 for e in edges)
-    counts = np.zeros((periods, *cells))
-    for run in runs:
-        e = run.episodes
-        if len(e.steps) == 0:
-            continue
-        # The last attempts of a vector environment may end a little after the budget.
-        when = np.minimum(e.steps, budget)
-        where = view.place(e.tasks)
-        inside = [np.clip(where[:, i], axis.low, axis.high) for i, axis in enumerate(view.axes)]
-        counts += np.histogramdd(
-            np.column_stack([when, *inside]), (times, *edges), weights=e.lengths
-        )[0]
+    counts = _counts(runs, view.axes).reshape(periods, PERIODS // periods, *cells).sum(axis=1)
+    budget = max((run.budget for run in runs), default=1)
+    times = np.linspace(0.0, budget, periods + 1)
     measure: NDArray[np.float64] = np.ones(())
     for axis, e_ in zip(view.axes, edges, strict=True):
         measure = np.multiply.outer(measure, axis.measure(e_))
     steps = counts.reshape(periods, -1).sum(axis=1)
-    shape = (periods, *(1,) * len(cells))
     density = np.full(counts.shape, np.nan)
-    total = np.broadcast_to(steps.reshape(shape), counts.shape)
+    total = np.broadcast_to(steps.reshape(periods, *(1,) * len(cells)), counts.shape)
     np.divide(counts, total * measure, out=density, where=total > 0)
     return StepsMap(times, edges, density, steps)
 
@@ -250,93 +246,3 @@ def _grid(
     np.add.at(sums, (column, row), share)
     np.add.at(counts, (column, row), 1)
     return (xs, ys, sums / counts) if (counts > 0).all() else None
-
-
-def teacher_model(snapshot: Snapshot, view: View) -> TeacherModel:
-    """Return a teacher's snapshot in plot coordinates.
-
-    Drawn are ``means`` and ``covariances`` (Gaussians in the unit cube; further columns, such as
-    ALP-GMM's learning progress, are left out of the outline), or ``low`` and ``high`` (a window, or
-    regions), as likely as ``chances``, ``probability`` or ``weights`` say; and in any case the
-    tasks it would have proposed.
-    """
-    dims = view.space.unit_dim
-    preview = snapshot.preview
-    known = len(preview) and preview.shape[1] >= 1
-    places = view.place(preview) if known else np.empty((0, len(view.axes)))
-    columns = [axis.unit_column for axis in view.axes]
-    outlines: list[FloatArray] = []
-    strengths: list[float] = []
-    if view.plane and None not in columns:
-        units = [c for c in columns if c is not None]
-        gaussians = _gaussians(snapshot, dims)
-        if gaussians is not None:
-            means, covariances, weights = gaussians
-            for mean, covariance in zip(means, covariances, strict=True):
-                ring = _ellipse(mean[units], covariance[np.ix_(units, units)])
-                outlines.append(_to_plot(ring, view))
-            strengths = (weights / max(float(weights.max()), 1e-12)).tolist()
-        boxes = _boxes(snapshot, dims)
-        if not outlines and boxes is not None:
-            lows, highs, weights = boxes
-            for low, high in zip(lows[:, units], highs[:, units], strict=True):
-                corners = [low, [high[0], low[1]], high, [low[0], high[1]], low]
-                outlines.append(_to_plot(np.array(corners, dtype=np.float64), view))
-            strengths = (weights / max(float(weights.max()), 1e-12)).tolist()
-    return TeacherModel(snapshot.step, tuple(outlines), tuple(strengths), places)
-
-
-def _gaussians(snapshot: Snapshot, dims: int) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-    means, covariances = snapshot.values.get("means"), snapshot.values.get("covariances")
-    if not isinstance(means, np.ndarray) or not isinstance(covariances, np.ndarray):
-        return None
-    if means.ndim == 1:
-        means, covariances = means[None], covariances[None]
-    if covariances.shape == means.shape:
-        covariances = np.array([np.diag(v) for v in covariances])
-    wanted = (*means.shape, means.shape[-1])
-    if means.ndim != 2 or means.shape[1] < dims or covariances.shape != wanted or not len(means):
-        return None
-    weights = _chances(snapshot, len(means))
-    if weights is None:
-        # A column beyond the task's is the teacher's utility, in proportion to which it draws.
-        extra = means.shape[1] > dims
-        weights = np.maximum(means[:, -1], 0.0) if extra else np.ones(len(means))
-    return means, covariances, weights
-
-
-def _boxes(snapshot: Snapshot, dims: int) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-    """Return lower and upper corners and the relative density of a window or of regions."""
-    low, high = snapshot.values.get("low"), snapshot.values.get("high")
-    if not isinstance(low, np.ndarray) or not isinstance(high, np.ndarray):
-        return None
-    low, high = np.atleast_2d(low), np.atleast_2d(high)
-    if low.shape != high.shape or low.shape[1:] != (dims,) or not 0 < len(low) <= MOST_REGIONS:
-        return None
-    weights = _chances(snapshot, len(low))
-    if weights is None:
-        return low, high, np.ones(len(low))
-    return low, high, weights / np.maximum(np.prod(high - low, axis=1), 1e-12)
-
-
-def _chances(snapshot: Snapshot, n: int) -> FloatArray | None:
-    """Return how likely each of ``n`` pieces is to be drawn from, where the snapshot says so."""
-    for name in ("chances", "probability", "weights"):
-        found = snapshot.values.get(name)
-        if isinstance(found, np.ndarray) and found.shape == (n,):
-            return np.maximum(found, 0.0)
-    return None
-
-
-def _ellipse(mean: FloatArray, covariance: FloatArray, points: int = 48) -> FloatArray:
-    """Return points on the ellipse at two standard deviations, ``(points + 1, 2)``."""
-    values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
-    angle = np.linspace(0.0, 2.0 * np.pi, points + 1)
-    circle = np.stack([np.cos(angle), np.sin(angle)])
-    radii = ELLIPSE_SDS * np.sqrt(np.maximum(values, 0.0))
-    ring: FloatArray = (mean[:, None] + vectors @ (radii[:, None] * circle)).T
-    return ring
-
-
-def _to_plot(unit: FloatArray, view: View) -> FloatArray:
-    return np.stack([axis.from_unit(unit[:, i]) for i, axis in enumerate(view.axes)], axis=1)

@@ -272,8 +272,10 @@ def by_privileges(arms: Sequence[Arm]) -> list[tuple[tuple[str, ...], list[Arm]]
     return sorted(found.items(), key=lambda item: len(item[0]))
 
 
-def uses_text(privileges: Sequence[str]) -> str:
+def uses_text(privileges: Sequence[str], short: bool = False) -> str:
     """Return what teachers with these privileges go by."""
+    if short:
+        return escape(", ".join(["outcomes", *(p.replace("_", " ") for p in privileges)]))
     if not privileges:
         return "Learn from outcomes alone"
     return f"Also use: {escape(join([p.replace('_', ' ') for p in privileges]))}"

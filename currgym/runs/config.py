@@ -30,6 +30,7 @@ FORMAT = 1
 _RANGES = {
     "steps": (1, 2**53), "num_envs": (1, 2**16), "threads": (1, 4096), "test_seeds": (1, 10_000),
     "evaluate_every": (1, 2**53), "test_tasks": (1, 2**20), "seed": (0, 2**63 - 1),
+    "workers": (0, 4096),
 }  # fmt: skip
 _PACKAGES = (
     "numpy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "scikit-learn", "scipy",
@@ -86,7 +87,7 @@ def environment_id(env: str) -> str:
 
 _BESIDE_THE_RESULT = (
     "label", "cell", "checkpoint_every", "keep_policies", "milestones", "step_timeout", "log",
-    "modules",
+    "modules", "workers",
 )  # fmt: skip
 
 
@@ -120,6 +121,8 @@ class RunConfig:
         threads: torch and OpenMP threads.
         keep_policies: Policies kept for films, evenly over the budget, the untrained one and the
             last included; 0 keeps none.
+        workers: Ray workers that hold the sub-environments; 0 keeps them in this process. The run
+            is the same.
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
@@ -145,6 +148,7 @@ class RunConfig:
     checkpoint_every: float = 60.0
     threads: int = 1
     keep_policies: int = 5
+    workers: int = 0
     label: str | None = None
     modules: list[str] = field(default_factory=list)
     cell: str | None = None
@@ -163,6 +167,16 @@ class RunConfig:
             raise ValueError(f"checkpoint_every must not be negative, got {self.checkpoint_every}")
         if not self.step_timeout > 0:
             raise ValueError(f"step_timeout must be above 0, got {self.step_timeout}")
+        if self.workers and self.kind != "rl":
+            raise ValueError(
+                f"workers hold the environments of reinforcement learning, got {self.workers} for "
+                f"{self.env}"
+            )
+        if self.workers > self.num_envs:
+            raise ValueError(
+                f"{self.workers} workers need as many sub-environments, got num_envs "
+                f"{self.num_envs}"
+            )
         for name in self.log:
             _ = TRACKERS[name]
 
@@ -215,6 +229,8 @@ class RunConfig:
             "num_envs": self.num_envs,
             "evaluate_every": self.interval,
             "threads": self.threads,
+            "workers": self.workers,
+            "repeatable": True,
             "request": asdict(self),
             "versions": package_versions(),
             "cpu": cpu(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from currgym.runs.config import environment_spec
 from currgym.tasks import TaskSpace
+from currgym.vector import stack
 
 __all__ = ["Actor", "Evaluator", "TestRow", "TestSet"]
 
@@ -179,11 +181,10 @@ class Evaluator:
             if len(again) and open_.any():
                 starts[again] = True
                 returns[again], lengths[again] = 0.0, 0
-                fresh = self._begin(again, [current[slot] for slot in again.tolist()])
-                observations[again] = fresh[again]
+                observations = self._begin(again, [current[slot] for slot in again.tolist()])
         return [row for row in rows if row is not None]
 
-    def _begin(self, slots: NDArray[np.int64], pairs: list[int]) -> NDArray[Any]:
+    def _begin(self, slots: NDArray[np.int64], pairs: list[int]) -> Any:
         tasks = [self.test_set.tasks[self._pairs[pair][0]] for pair in pairs]
         return self._desk.begin(slots, tasks, [self._pairs[pair][1] for pair in pairs])
 
@@ -200,28 +201,28 @@ class _SingleDesk:
     def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], count: int) -> None:
         self.count = count
         self._envs = [gymnasium.make(env_id, **env_kwargs) for _ in range(count)]
-        space = self._envs[0].observation_space
-        self._latest = np.zeros((count, *(space.shape or ())), dtype=space.dtype)
+        self._latest: list[Any] = [None] * count
 
     def cost(self, open_: NDArray[np.bool_]) -> int:
         return int(open_.sum())
 
-    def begin(self, slots: NDArray[np.int64], tasks: list[Any], seeds: list[int]) -> NDArray[Any]:
+    def begin(self, slots: NDArray[np.int64], tasks: list[Any], seeds: list[int]) -> Any:
         for slot, task, seed in zip(slots.tolist(), tasks, seeds, strict=True):
-            self._latest[slot], _ = self._envs[slot].reset(seed=seed, options={"task": task})
-        return self._latest.copy()
+            observation, _ = self._envs[slot].reset(seed=seed, options={"task": task})
+            self._latest[slot] = deepcopy(observation)
+        return stack(self._latest)
 
     def step(
         self, actions: NDArray[Any], open_: NDArray[np.bool_]
-    ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], list[Any]]:
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], list[Any]]:
         rewards, done = np.zeros(self.count), np.zeros(self.count, dtype=np.bool_)
         solved: list[Any] = [None] * self.count
         for slot in np.flatnonzero(open_).tolist():
             observation, reward, terminated, truncated, info = self._envs[slot].step(actions[slot])
-            self._latest[slot], rewards[slot] = observation, reward
+            self._latest[slot], rewards[slot] = deepcopy(observation), float(reward)
             done[slot] = terminated or truncated
             solved[slot] = info.get("success")
-        return self._latest.copy(), rewards, done, solved
+        return stack(self._latest), rewards, done, solved
 
     def close(self) -> None:
         for env in self._envs:
@@ -243,7 +244,7 @@ class _NativeDesk:
     def cost(self, open_: NDArray[np.bool_]) -> int:
         return self.count
 
-    def begin(self, slots: NDArray[np.int64], tasks: list[Any], seeds: list[int]) -> NDArray[Any]:
+    def begin(self, slots: NDArray[np.int64], tasks: list[Any], seeds: list[int]) -> Any:
         if self._tasks is None:
             self._tasks = np.array([tasks[0]] * self.count)
         self._tasks[slots] = tasks
@@ -259,7 +260,7 @@ class _NativeDesk:
 
     def step(
         self, actions: NDArray[Any], open_: NDArray[np.bool_]
-    ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], list[Any]]:
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], list[Any]]:
         observations, rewards, terminated, truncated, infos = self._vec.step(actions)
         success = infos.get("success")
         known = infos.get("_success", np.ones(self.count, dtype=np.bool_))

@@ -119,5 +119,8 @@ class RunBar(Live):
         if self._begun is None:
             self._begun = (now, run.steps)
         pace = (run.steps - self._begun[1]) / max(now - self._begun[0], 1e-9)
-        left = duration((run.config.steps - run.steps) / pace if pace > 0 else None)
-        self.say(f"{run.steps:,} of {run.config.steps:,} steps, {solved}, {left} left")
+        # A rollout may go beyond the budget.
+        steps_left = max(run.config.steps - run.steps, 0)
+        left = duration(steps_left / pace if pace > 0 else None)
+        words = [f"{run.steps:,} of {run.config.steps:,} steps", solved, f"{left} left"]
+        self.say(", ".join(word for word in words if word))

@@ -6,11 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from currgym.curriculum import Curriculum
-from currgym.students.rl import SB3Student
+from currgym.remote.attempts import play
+from currgym.scores import VALUE_SCORES, episode_scores
+from currgym.students.rl import Policy, SB3Student
+from currgym.teaching import Teacher
+from currgym.vector import stack
 
-__all__ = ["Prober"]
+__all__ = ["Prober", "asks_for_probes"]
+
+_START, _GOES_ON = np.array([True]), np.array([False])
+
+
+def asks_for_probes(teacher: Teacher) -> bool:
+    """Tell whether a teacher may have requests, needed or not."""
+    kind = type(teacher)
+    written = kind.requests is not Teacher.requests or kind._requests is not Teacher._requests
+    return written or "probe" in teacher.needs
 
 
 class Prober:
@@ -32,22 +46,51 @@ class Prober:
         if tickets is None:
             return
         policy = student.policy()
-        columns: dict[str, Any] = {
-            "returns": [], "lengths": [], "successes": [], "terminated": [], "truncated": [],
-        }  # fmt: skip
+        wanted = frozenset(getattr(curriculum.teacher, "needs", ()))
+        columns: dict[str, list[float]] = {}
+        scores: dict[str, list[float]] = {}
         for task, seed in zip(tickets.tasks, tickets.seeds.tolist(), strict=True):
-            observation, _ = self._env.reset(seed=seed, options={"task": task})
-            total, length, terminated, truncated = 0.0, 0, False, False
-            info: dict[str, Any] = {}
-            while not (terminated or truncated):
-                action = policy.act(observation[None])[0]
-                observation, reward, terminated, truncated, info = self._env.step(action)
-                total += float(reward)
-                length += 1
-            success = info.get("success", self._mastery is not None and total > self._mastery)
-            for name, value in zip(
-                columns, (total, length, float(success), terminated, truncated), strict=True
-            ):
-                columns[name].append(value)
-        returns = columns.pop("returns")
-        curriculum.settle(tickets.ids, returns, step=step, **columns)
+            found, scored = self._play(task, seed, policy, student, wanted)
+            for name, value in found.items():
+                columns.setdefault(name, []).append(value)
+            for name, score in scored.items():
+                scores.setdefault(name, []).append(score)
+        # Some episodes may say whether they succeeded and others not: then nobody knows of all.
+        known: dict[str, Any] = {
+            name: values for name, values in columns.items() if len(values) == len(tickets.ids)
+        }
+        curriculum.settle(tickets.ids, known.pop("returns"), step=step, scores=scores, **known)
+
+    def _play(
+        self, task: Any, seed: int, policy: Policy, student: SB3Student, wanted: frozenset[str]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the columns of one attempt, and the scores that its teacher needs."""
+        asked = bool(wanted & (VALUE_SCORES | {"initial_values"}))
+        values: list[float] = []
+        start = _START
+
+        def act(observation: Any) -> Any:
+            nonlocal start
+            batch = stack([observation])
+            if asked:
+                values.append(student.estimate(batch))
+            action = policy.act(batch, start)[0]
+            start = _GOES_ON
+            return action
+
+        played = play(self._env, task, seed, act, self._mastery)
+        discounted = sum(r * student.gamma**t for t, r in enumerate(played.rewards))
+        columns = {**played.columns, "discounted": discounted}
+        if not asked:
+            return columns, {}
+        final = 0.0 if columns["terminated"] else student.estimate(stack([played.final]))
+        if "initial_values" in wanted:
+            columns["initial_values"] = values[0]
+        return columns, episode_scores(
+            played.rewards, values, final, gamma=student.gamma, gae_lambda=student.gae_lambda,
+            names=wanted & VALUE_SCORES,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()

@@ -12,7 +12,7 @@ from currgym import sb3
 from currgym.curriculum import Curriculum, Ledger
 from currgym.runs.config import RunConfig, environment_id
 from currgym.runs.evaluation import Evaluator, TestRow, TestSet
-from currgym.runs.probing import Prober
+from currgym.runs.probing import Prober, asks_for_probes
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
@@ -69,6 +69,17 @@ def make_session(config: RunConfig, test_set: TestSet | None) -> RLSession:
     return RLSession(config, test_set)
 
 
+def _environments(config: RunConfig, env_id: str) -> Any:
+    """Build the sub-environments, here or in Ray workers: their episodes are the same."""
+    if not config.workers:
+        return gymnasium.make_vec(env_id, num_envs=config.num_envs, **config.env_parameters)
+    from currgym.remote import RayVectorEnv
+
+    return RayVectorEnv(
+        env_id, config.num_envs, config.workers, modules=config.modules, **config.env_parameters
+    )
+
+
 class RLSession:
     """Everything of one run that is not its folder.
 
@@ -90,18 +101,22 @@ class RLSession:
         )
         self.teacher = make_run_teacher(config, about)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
-        vec = gymnasium.make_vec(about.env_id, num_envs=config.num_envs, **config.env_parameters)
-        self.venv = sb3.wrap(vec, self.curriculum, keep_actions=True, provides=["probe"])
+        self.venv = sb3.wrap(
+            _environments(config, about.env_id),
+            self.curriculum,
+            keep_actions=True,
+            provides=["probe"],
+        )
         parameters = dict(config.student_parameters)
         self.student = SB3Student(
             config.student, self.venv, seed=seed_for(config.seed, "student"), **parameters
         )
-        self.venv.attach(self.student.model)
+        self.student.attach(self.venv)
         self.exact = self.student.exact
         self.notes = self._notes()
         self._evaluator: Evaluator | None = None
         self._prober: Prober | None = None
-        if "probe" in self.teacher.needs:
+        if asks_for_probes(self.teacher):
             self._prober = Prober(about.env_id, config.env_parameters, about.mastery)
 
     def _notes(self) -> tuple[str, ...]:
@@ -242,3 +257,5 @@ class RLSession:
         self.venv.close()
         if self._evaluator is not None:
             self._evaluator.close()
+        if self._prober is not None:
+            self._prober.close()

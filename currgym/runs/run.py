@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -232,6 +233,7 @@ class Run:
                     session.train(lambda: self._safe_point(progress))
                     self._recorder.end()
                     self._note_if_due(final=True)
+                    # In the last checkpoint: a run killed before its summary does not do it again.
                     self._complete = True
                     self._checkpoint()
                 progress(self)
@@ -302,8 +304,8 @@ class Run:
 
     def _newest(self) -> Checkpoint | None:
         checkpoint, problems = self._checkpoints.newest()
-        for problem in problems:
-            self.notes.append(f"{problem}: fell back to the one before")
+        instead = "fell back to the one before" if checkpoint else "none is left, so begun anew"
+        self.notes += [f"{problem}: {instead}" for problem in problems]
         return checkpoint
 
     def _go_back(self, checkpoint: Checkpoint) -> None:
@@ -485,12 +487,24 @@ class Run:
     def load_session(self, step: int | None = None) -> Session:
         """Return a session that can act as the student did at a checkpoint (newest by default).
 
+        Warns where the newest is damaged and the one before stands in.
+
         Raises:
             ValueError: If there is no sound checkpoint.
         """
-        checkpoint = self._checkpoints.at(step) if step is not None else self._newest()
-        if checkpoint is None:
-            raise ValueError(f"{self.folder} has no checkpoint yet")
+        if step is not None:
+            checkpoint: Checkpoint | None = self._checkpoints.at(step)
+        else:
+            checkpoint, problems = self._checkpoints.newest()
+            if checkpoint is None:
+                why = "; ".join(problems) or "none has been written yet"
+                raise ValueError(f"{self.folder} has no sound checkpoint: {why}")
+            for problem in problems:
+                warnings.warn(
+                    f"{problem}: fell back to the one before, at step {checkpoint.step:,}",
+                    stacklevel=2,
+                )
+        assert checkpoint is not None
         session = open_session(self.config, self._known_test_set())
         state = checkpoint.state()
         with reading(checkpoint.folder, "does not fit this run"):
@@ -547,7 +561,11 @@ class Run:
         run.document["forked_from"] = {"run": str(self.folder), "step": step}
         run.document["test_set"] = self.document["test_set"]
         run._write_config()
-        session = run._build()
+        try:
+            session = run._build()
+        except Exception:
+            run._forget()
+            raise
         run._begun, run._spent = time.monotonic(), 0.0
         logs = run._open_logs(session)
         try:

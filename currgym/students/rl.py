@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -20,6 +21,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from currgym.registry import check_arguments
+from currgym.sb3 import CurriculumVecEnv, value_function
 from currgym.students import students
 from currgym.students.meter import OptimizerMeter
 
@@ -190,7 +192,7 @@ class SB3Student:
     def __init__(
         self,
         name: str,
-        venv: VecEnv,
+        venv: CurriculumVecEnv,
         *,
         seed: int = 0,
         normalize: str | None = None,
@@ -229,14 +231,16 @@ class SB3Student:
         env: VecEnv = venv
         self.normalizer: VecNormalize | None = None
         if normalize != "none":
+            has_numbers, keys = _normalizable(venv.observation_space)
             self.normalizer = env = VecNormalize(
                 venv,
-                norm_obs=normalize in ("both", "obs"),
+                norm_obs=has_numbers and normalize in ("both", "obs"),
                 norm_reward=normalize in ("both", "reward"),
                 gamma=parameters.get("gamma", 0.99),
+                norm_obs_keys=keys,
             )
-        lstm = "recurrent" in name
-        policy = "MlpLstmPolicy" if lstm else "MlpPolicy"
+        kind = "MultiInput" if isinstance(venv.observation_space, spaces.Dict) else "Mlp"
+        policy = f"{kind}{'Lstm' if 'recurrent' in name else ''}Policy"
         try:
             self.model = cls(
                 policy, env, seed=seed, device="cpu", policy_kwargs=policy_kwargs or None,
@@ -246,6 +250,7 @@ class SB3Student:
             # How Stable-Baselines3 says that an algorithm does not suit an environment.
             raise ValueError(f"student {name!r} does not fit this environment: {error}") from error
         self.restored: Mapping[str, Any] | None = None
+        self._values: Callable[[Any], NDArray[np.float64]] | None = None
         critic = getattr(self.model, "critic", None)
         optimizer = getattr(critic, "optimizer", None) or self.model.policy.optimizer
         self.meter = OptimizerMeter(optimizer)
@@ -255,6 +260,27 @@ class SB3Student:
     def updates(self) -> int:
         """Gradient updates so far: steps of the optimiser (the critic's, where there are two)."""
         return self.meter.updates
+
+    @property
+    def gamma(self) -> float:
+        """Its discount."""
+        return float(getattr(self.model, "gamma", 0.99))
+
+    @property
+    def gae_lambda(self) -> float:
+        """Trace parameter of its advantages; 0.95 for those that have none."""
+        return float(getattr(self.model, "gae_lambda", 0.95))
+
+    def attach(self, venv: CurriculumVecEnv) -> None:
+        """Let a curriculum count as this student does: its discount, traces and value estimates."""
+        venv.core.gamma, venv.core.gae_lambda = self.gamma, self.gae_lambda
+        venv.attach(self.model)
+
+    def estimate(self, observations: Any) -> float:
+        """Return the value estimate of a batch of one raw observation, in raw reward."""
+        if self._values is None:
+            self._values = value_function(self.model, self.venv)
+        return float(self._values(observations)[0])
 
     @property
     def steps(self) -> int:
@@ -412,6 +438,18 @@ class SB3Student:
             _set_global_randomness(self.restored["randomness"])
             self.model.action_space.np_random.bit_generator.state = self.restored["action_space"]
             self.restored = None
+
+
+def _normalizable(space: spaces.Space[Any]) -> tuple[bool, list[str] | None]:
+    """Return whether observations have numbers to normalise, and of a dict, which parts."""
+    if not isinstance(space, spaces.Dict):
+        return isinstance(space, spaces.Box), None
+    names = [
+        name
+        for name, part in space.items()
+        if isinstance(part, spaces.Box) and np.issubdtype(part.dtype, np.floating)
+    ]
+    return bool(names), names
 
 
 def _entropy(model: BaseAlgorithm) -> torch.Tensor | None:

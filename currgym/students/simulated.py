@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from currgym.curriculum import Curriculum
-from currgym.outcomes import Outcomes
-from currgym.tasks import BoxTasks
+from currgym.outcomes import COLUMNS, Outcomes
+from currgym.tasks import BoxTasks, TaskSpace
 from currgym.teaching import TeacherLike, make_teacher
 
-__all__ = ["CubeStudent", "ScoreCurve", "teach"]
+__all__ = ["CubeStudent", "ScoreCurve", "SimulatedStudent", "teach"]
 
 FloatArray = NDArray[np.float64]
 
@@ -24,6 +25,23 @@ MASTERED_ABOVE = 75
 MOST = 100
 MAX_CELLS = 50_000_000
 MOST_TESTED = 10_000
+
+
+class SimulatedStudent(Protocol):
+    """What :func:`teach` asks of a student; ``return_range`` is read where there is one.
+
+    A teacher that asks for probes needs ``attempt(tasks, learn=False)`` too, which changes nothing.
+    """
+
+    @property
+    def task_space(self) -> TaskSpace:
+        """Its tasks."""
+
+    def attempt(self, tasks: Any) -> Outcomes:
+        """Attempt tasks one after the other, and learn from them."""
+
+    def score(self) -> float:
+        """Return the percentage mastered."""
 
 
 class CubeStudent:
@@ -108,11 +126,6 @@ class CubeStudent:
             ValueError: If a task lies outside the space.
         """
         rows = self.task_space.check(tasks)
-        returns, successes = self._try(rows, learn)
-        return Outcomes(rows, returns, successes=successes)
-
-    def _try(self, rows: FloatArray, learn: bool = True) -> tuple[FloatArray, FloatArray]:
-        """Attempt tasks known to be valid; return their returns and successes."""
         competence, last = self.competence, self.cubes - 1
         returns: list[float] = []
         successes: list[float] = []
@@ -129,7 +142,7 @@ class CubeStudent:
         noisy = np.array(returns)
         if self.noise > 0.0:
             noisy += self._rng.normal(0.0, self.noise, len(returns))
-        return noisy, np.array(successes)
+        return Outcomes(rows, noisy, successes=np.array(successes))
 
     def score(self) -> float:
         """Return the percentage of cells that are mastered."""
@@ -198,7 +211,7 @@ class ScoreCurve:
 
 
 def teach(
-    student: CubeStudent,
+    student: SimulatedStudent,
     teacher: TeacherLike | str,
     attempts: int = 20_000,
     *,
@@ -210,7 +223,7 @@ def teach(
     """Let a teacher teach a simulated student.
 
     Args:
-        student: Who learns; it goes on from where it is.
+        student: Who learns, this library's or your own; it goes on from where it is.
         teacher: A teacher for ``student.task_space``, or a registered name.
         attempts: Attempts in all; probes the teacher asks for count too.
         batch: Tasks drawn, attempted and reported together.
@@ -232,37 +245,46 @@ def teach(
             raise ValueError(f"{name} must be at least {least}, got {value}")
     if isinstance(teacher, str):
         teacher = make_teacher(
-            teacher, student.task_space, seed=seed, return_range=student.return_range
+            teacher,
+            student.task_space,
+            seed=seed,
+            return_range=getattr(student, "return_range", None),
         )
     curriculum = Curriculum(teacher, seed=seed)
-    waiting: list[NDArray[Any]] = []
+    waiting: deque[tuple[NDArray[np.int64], Outcomes]] = deque()
     done, made, scores = 0, [0], [student.score()]
     while done < attempts:
         probes = curriculum.requests()
         if probes is not None:
-            outcomes = student.attempt(probes.tasks, learn=False)
-            curriculum.settle(probes.ids, outcomes.returns, successes=outcomes.successes)
+            attempt: Any = student.attempt
+            _settle(curriculum, probes.ids, attempt(probes.tasks, learn=False))
             done += len(probes.ids)
         else:
             tickets = curriculum.issue(min(batch, attempts - done))
-            returns, successes = student._try(student.task_space.check(tickets.tasks))
+            waiting.append((tickets.ids, student.attempt(tickets.tasks)))
             done += len(tickets.ids)
-            columns = [tickets.ids, returns, successes]
-            if waiting:
-                columns = [np.concatenate(pair) for pair in zip(waiting, columns, strict=True)]
-            waiting = _settle(curriculum, columns, delay)
+            _settle_all_but(delay, waiting, curriculum)
         if done // every > made[-1] // every or done >= attempts:
             made.append(done)
             scores.append(student.score())
-    if waiting:
-        _settle(curriculum, waiting, keep=0)
+    _settle_all_but(0, waiting, curriculum)
     return ScoreCurve(np.array(made), np.array(scores))
 
 
-def _settle(curriculum: Curriculum, columns: list[NDArray[Any]], keep: int) -> list[NDArray[Any]]:
-    """Settle (ids, returns, successes) of all but the latest attempts; return the rest."""
-    due = max(0, len(columns[0]) - keep)
-    if due:
-        ids, returns, successes = (column[:due] for column in columns)
-        curriculum.settle(ids, returns, successes=successes)
-    return [column[due:] for column in columns] if keep else []
+def _settle_all_but(
+    keep: int, waiting: deque[tuple[NDArray[np.int64], Outcomes]], curriculum: Curriculum
+) -> None:
+    """Settle all but the latest attempts, as they were made together."""
+    due = sum(len(ids) for ids, _ in waiting) - keep
+    while due > 0:
+        ids, outcomes = waiting.popleft()
+        if len(ids) > due:
+            waiting.appendleft((ids[due:], outcomes.take(slice(due, None))))
+            ids, outcomes = ids[:due], outcomes.take(slice(due))
+        _settle(curriculum, ids, outcomes)
+        due -= len(ids)
+
+
+def _settle(curriculum: Curriculum, ids: NDArray[np.int64], outcomes: Outcomes) -> None:
+    columns = {name: getattr(outcomes, name) for name in COLUMNS if name not in ("ids", "seeds")}
+    curriculum.settle(ids, **columns, scores=outcomes.scores)

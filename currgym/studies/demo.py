@@ -105,6 +105,6 @@ def _films(out: Path, study: Study) -> list[dict[str, str]]:
     label = study.spec.arms[-1].label
     cell = next(cell for cell in study.cells if cell.arm == label)
     return [
-        {"title": f"{label}: {path.stem} task", "gif": str(path.relative_to(out))}
+        {"title": f"{label}: {path.stem.replace('_', ' ')}", "gif": str(path.relative_to(out))}
         for path in film_run(study.store[cell.key].folder)
     ]

@@ -19,6 +19,7 @@ from currgym.studies.engines import Engine, Event, Job, make_engine
 from currgym.studies.freezing import frozen_hash
 from currgym.studies.spec import Panel, StudySpec
 from currgym.studies.store import Store, StoredRun, read_results
+from currgym.teaching import teachers
 
 __all__ = ["Study", "StudyProgress"]
 
@@ -195,14 +196,14 @@ class Study:
         jobs = []
         for cell in cells:
             config = cell.config
-            inputs: tuple[Path, ...] = ()
             if cell.source is not None:
                 log = runs[cell.source].folder / "episodes.csv"
                 config = replace(
                     config, teacher_parameters={**config.teacher_parameters, "log": str(log)}
                 )
-                inputs = (log,)
-            jobs.append(Job(cell.key, config, runs[cell.key].folder, inputs, cell.code))
+            jobs.append(
+                Job(cell.key, config, runs[cell.key].folder, _files_read(config), cell.code)
+            )
         return jobs
 
     @functools.cached_property
@@ -307,6 +308,12 @@ class Study:
         return {
             **asdict(plan), "contrasts": list(plan.contrasts), "frozen": frozen_hash(self.spec),
         }  # fmt: skip
+
+
+def _files_read(config: RunConfig) -> tuple[Path, ...]:
+    """Return the files that a run's teacher reads."""
+    named = (config.teacher_parameters.get(name) for name in teachers[config.teacher].files)
+    return tuple(Path(value) for value in named if isinstance(value, str) and Path(value).is_file())
 
 
 class _Teller:

@@ -175,7 +175,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "uniform-steps": {"skill": 0.5, "reference": True},
     "alp-gmm": {"skill": 0.75, "sharp": 0.12},
     "window": {"skill": 0.65, "sharp": 0.05, "privileges": ("difficulty",)},
-}
+    "yoked-alp-gmm": {"skill": 0.65, "teacher": "yoked", "of": "alp-gmm", "reference": True},
+    "yoked-shuffled-alp-gmm": {
+        "skill": 0.55, "teacher": "yoked-shuffled", "of": "alp-gmm", "reference": True,
+    },
+}  # fmt: skip
 
 
 def make_study(
@@ -194,15 +198,16 @@ def make_study(
     for label in arms:
         own = {**ARMS[label]}
         reference = own.pop("reference", False)
+        teacher, of = own.pop("teacher", label), own.pop("of", None)
         told.append(
             {
-                "label": label, "teacher": label, "parameters": {}, "reference": reference,
-                "privileges": list(own.get("privileges", ())),
+                "label": label, "teacher": teacher, "parameters": {}, "reference": reference,
+                "of": of, "privileges": list(own.get("privileges", ())),
             }
         )  # fmt: skip
         runs[label] = [f"runs/{label}/seed-{seed}" for seed in range(seeds)]
         for seed, place in enumerate(runs[label]):
-            make_run(folder / place, space, teacher=label, seed=seed, **{**own, **settings})
+            make_run(folder / place, space, teacher=teacher, seed=seed, **{**own, **settings})
     plan: dict[str, Any] = {
         "format": 1,
         "env": settings.get("env", "currgym/StumpTracks-v0"),

@@ -76,7 +76,7 @@ def test_steps_show_the_data(study: Study) -> None:
     view = view_of(study)
     assert view is not None
     meshes = [c for ax in figure.axes for c in ax.collections if isinstance(c, QuadMesh)]
-    expected = steps_map(study.arms[1].runs, view, study.steps, 3).density
+    expected = steps_map(study.arms[1].runs, view, 3).density
     drawn = np.asarray(meshes[3].get_array()).reshape(expected[0].T.shape)
     np.testing.assert_allclose(drawn, expected[0].T)
 
@@ -101,7 +101,14 @@ def test_files_for_papers(tmp_path: Path, study_folder: Make) -> None:
     study_folder(tmp_path / "s", seeds=2, kind="supervised", arms=("random", "window"))
     folder = study_folder(tmp_path / "c", seeds=2, arms=("random", "window"), supervised="../s")
     written = report.figure(folder, tmp_path / "out")
-    names = {"learning_curves", "learning_curves_supervised", "mastery", "steps"}
+    names = {
+        "gain",
+        "frontier",
+        "learning_curves",
+        "learning_curves_supervised",
+        "mastery",
+        "steps",
+    }
     assert {p.name for p in written} == {f"{n}.{e}" for n in names for e in ("pdf", "png")}
     for path in written:
         if path.suffix == ".pdf":

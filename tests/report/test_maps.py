@@ -5,8 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from currgym.report.data import Episodes, Run, Snapshot, Study, load
-from currgym.report.maps import Axis, View, mastery_map, steps_map, teacher_model, view_of
+from currgym.report.data import Run, Snapshot, Study, load
+from currgym.report.maps import (
+    Axis,
+    View,
+    mastery_map,
+    steps_map,
+    view_of,
+)  # fmt: skip
+from currgym.report.models import teacher_model
+from currgym.runs.axes import axes_of
+from currgym.runs.cells import count_episodes
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
 
 Make = Callable[..., Path]
@@ -15,11 +24,13 @@ Make = Callable[..., Path]
 class FixedRun(Run):
     """A run whose episodes are given."""
 
-    def __init__(self, steps: Any, lengths: Any, tasks: Any) -> None:
+    def __init__(self, space: TaskSpace, steps: Any, lengths: Any, tasks: Any) -> None:
         super().__init__(Path(), {"steps": 100}, {})
-        vars(self)["episodes"] = Episodes(
-            np.array(steps, float), np.array(lengths, float), np.array(tasks, float)
-        )
+        n = len(steps)
+        vars(self)["cells"] = count_episodes(
+            space, 100, None, np.array(steps, float), np.array(tasks, float).reshape(n, -1),
+            np.array(lengths, float), np.zeros(n), np.full(n, np.nan),
+        )  # fmt: skip
 
 
 def studied(tmp_path: Path, make: Make, space: TaskSpace, **settings: Any) -> Study:
@@ -33,15 +44,15 @@ def view(study: Study) -> View:
 
 
 def axis_of(space: TaskSpace) -> View:
-    named = Axis("gap", 0.0, 1.0, 0, 0)
-    return View(space, (named,))
+    return View(space, axes_of(space))
 
 
 def test_a_step_counts_where_it_was_spent() -> None:
-    found = axis_of(BoxTasks([0], [1]))
+    space = BoxTasks([0], [1])
+    found = axis_of(space)
     # 20 steps at .1, 60 at .62 in the first half; 20 at .99 that end a little after the budget.
-    run = FixedRun([20, 45, 101], [20, 60, 20], [[0.1], [0.62], [0.99]])
-    steps = steps_map([run], found, budget=100, periods=2)
+    run = FixedRun(space, [20, 45, 101], [20, 60, 20], [[0.1], [0.62], [0.99]])
+    steps = steps_map([run], found, periods=2)
     np.testing.assert_allclose(steps.steps, [80, 20])
     cells = steps.density.shape[1]
     assert steps.density[0, int(0.1 * cells)] == pytest.approx(0.25 * cells)
@@ -50,8 +61,9 @@ def test_a_step_counts_where_it_was_spent() -> None:
 
 
 def test_a_period_without_steps_is_unknown() -> None:
-    run = FixedRun([10], [10], [[0.5]])
-    steps = steps_map([run], axis_of(BoxTasks([0], [1])), budget=100, periods=2)
+    space = BoxTasks([0], [1])
+    run = FixedRun(space, [10], [10], [[0.5]])
+    steps = steps_map([run], axis_of(space), periods=2)
     assert np.isnan(steps.density[1]).all()
     assert steps.density[0].mean() == pytest.approx(1.0)
 
@@ -64,8 +76,8 @@ def test_even_spreading_is_drawn_as_one(
     found = view(studied(tmp_path, study_folder, space, arms=("random",)))
     tasks = space.sample(40_000, np.random.default_rng(0))
     tasks = tasks[:, None] if tasks.ndim == 1 else tasks
-    run = FixedRun(np.linspace(1, 100, len(tasks)), np.ones(len(tasks)), tasks)
-    steps = steps_map([run], found, budget=100, periods=1)
+    run = FixedRun(space, np.linspace(1, 100, len(tasks)), np.ones(len(tasks)), tasks)
+    steps = steps_map([run], found, periods=1)
     np.testing.assert_allclose(steps.density[0], 1.0, atol=0.35)
 
 
@@ -92,7 +104,7 @@ def test_more_dimensions_without_difficulty_show_the_two_that_were_steered(
         tasks = rng.random((500, 3))
         tasks[:, 0] *= 0.2
         tasks[:, 2] *= 0.5
-        vars(run)["episodes"] = Episodes(np.arange(500.0), np.ones(500), tasks)
+        vars(run)["cells"] = FixedRun(space, np.arange(500.0) / 5, np.ones(500), tasks).cells
     assert [a.label for a in view(study).axes] == ["a", "c"]
 
 

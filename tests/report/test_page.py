@@ -58,7 +58,7 @@ class Page(HTMLParser):
             self._data.append(data)
 
     def specs(self) -> list[Any]:
-        return [state for chart in self.charts.values() for state in chart["states"]]
+        return [state for chart in self.charts.values() for state in chart.get("states", ())]
 
 
 @pytest.fixture
@@ -79,10 +79,14 @@ def test_a_comparison(comparison: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert path.stat().st_size < 8_000_000
     for section in (
-        "results", "curves", "where", "mastered", "models", "supervised", "curves-supervised",
-        "films", "ledger", "configuration", "repeat",
+        "gain", "frontier", "signal", "curves", "results", "mastered", "tasks", "supervised",
+        "gain-supervised", "curves-supervised", "frontier-supervised", "films", "ledger",
+        "configuration", "repeat",
     ):  # fmt: skip
         assert section in page.ids
+    # The three leading figures come first.
+    sections = [name for name in page.ids if not name.startswith(("chart-", "pick-"))]
+    assert sections[:3] == ["gain", "frontier", "signal"]
     assert page.words.startswith("currgym report Four teachers on StumpTracks-v0")
     # Grouped by what they know, and a comparison across groups is marked.
     assert page.words.index("Learn from outcomes alone") < page.words.index("Also use: difficulty")
@@ -96,7 +100,7 @@ def test_every_chart_is_valid_and_finds_its_place(comparison: Path) -> None:
     page = Page(report.write(comparison))
     for name, chart in page.charts.items():
         assert name in page.ids
-        assert 0 <= chart["start"] < len(chart["states"])
+        assert 0 <= chart["start"] < len(chart.get("states", chart.get("names")))
     for state in page.specs():
         plotly.graph_objects.Figure(data=state["data"], layout=state["layout"])
 
@@ -107,7 +111,8 @@ def test_other_spaces(
 ) -> None:
     kind = "supervised" if name == "examples" else "rl"
     page = Page(report.write(study_folder(tmp_path / "c", spaces[name], seeds=2, kind=kind)))
-    assert "chart-where-0" in page.charts
+    assert "chart-frontier-0" in page.charts
+    assert "chart-frontier-plane-0" in page.charts
     for state in page.specs():
         plotly.graph_objects.Figure(data=state["data"], layout=state["layout"])
 
@@ -121,10 +126,11 @@ def test_what_is_drawn_is_the_data(comparison: Path) -> None:
     np.testing.assert_allclose(mean["y"], curve.values.mean(axis=0), rtol=1e-3)
     view = view_of(study)
     assert view is not None
-    density = steps_map(study.arms[2].runs, view, study.steps, 3).density
-    (state,) = page.charts["chart-where-2"]["states"]
-    for period, trace in enumerate(state["data"]):
-        np.testing.assert_allclose(np.square(trace["z"]), density[period].T, rtol=2e-3, atol=1e-9)
+    density = steps_map(study.arms[2].runs, view, 24).density
+    states = page.charts["chart-frontier-plane-2"]["states"]
+    for period, state in enumerate(states):
+        z = np.array(state["data"][0]["z"], float)
+        np.testing.assert_allclose(np.square(z), density[period].T, rtol=2e-3, atol=1e-9)
 
 
 def test_few_seeds_are_an_illustration(comparison: Path) -> None:
@@ -165,7 +171,8 @@ def test_a_single_unfinished_run(tmp_path: Path, run_folder: Make) -> None:
     assert "One run is an illustration, no verdict." in page.words
     assert re.search(r"Unfinished\. This run has got (49|50)% through its budget", page.words)
     assert "currgym train StumpTracks-v0 --teacher alp-gmm --student ppo" in page.words
-    assert "chart-model-0" in page.charts
+    assert "chart-frontier-plane-0" in page.charts
+    assert "gain" not in page.ids
     assert "ledger" not in page.ids
 
 
@@ -193,19 +200,29 @@ def test_a_run_that_has_only_begun(tmp_path: Path, run_folder: Make) -> None:
 
 def test_missing_snapshots(tmp_path: Path, study_folder: Make) -> None:
     page = Page(report.write(study_folder(tmp_path / "c", seeds=2, snapshots=False)))
-    assert "models" not in page.ids
+    (steps,) = page.charts["chart-frontier-plane-1"]["states"][0]["data"]
+    assert steps["type"] == "heatmap"
 
 
-def test_teachers_without_a_model_are_left_out_of_the_models(comparison: Path) -> None:
+def test_the_teachers_model_is_drawn_over_its_steps(comparison: Path) -> None:
     page = Page(report.write(comparison))
-    # random and uniform-steps are baseline and control with empty snapshots; the others stay.
-    assert [n for n in page.charts if n.startswith("chart-model")] == [
-        "chart-model-2", "chart-model-3",
-    ]  # fmt: skip
-    states = page.charts["chart-model-2"]["states"]
-    assert len(states) == 5
-    assert states[-1]["name"] == "after 4,800 steps"
-    assert len(states[-1]["data"]) == 3  # the preview and two Gaussians
+    states = page.charts["chart-frontier-plane-2"]["states"]
+    assert len(states) == 24
+    assert states[-1]["name"] == "environment steps 5.75k to 6k"
+    assert [t["type"] for t in states[-1]["data"]] == ["heatmap"] + 3 * ["scatter"]
+    assert [t.get("fill") for t in states[-1]["data"][1:3]] == ["toself", "toself"]  # Gaussians
+    assert states[-1]["about"] == "fits 4"
+    strip = page.charts["chart-frontier-2"]["states"]
+    assert [s["name"] for s in strip] == ["difficulty", "stump height", "obstacle spacing"]
+    lines = [t for t in strip[1]["data"] if t.get("name") in ("10 %", "median", "90 %")]
+    assert [len(t["x"]) for t in lines] == [5, 5, 5]
+
+
+def test_how_to_get_what_is_not_there(comparison: Path) -> None:
+    words = Page(report.write(comparison)).words
+    assert "would split it into better tasks, their order and adaptivity" in words
+    assert "currgym doctor ENV --headroom" in words
+    assert "What the optimiser did" not in words
 
 
 def test_names_cannot_break_the_page(tmp_path: Path, study_folder: Make) -> None:
@@ -231,7 +248,7 @@ def test_films_are_embedded_while_they_are_small(
     embedded = base64.b64decode(page.loads[0].partition(",")[2])
     assert embedded == (comparison / "film/hard.gif").read_bytes()
     assert "Alp-gmm's student on a hard task" in page.words
-    monkeypatch.setattr("currgym.report.page.FILM_BYTES", 10)
+    monkeypatch.setattr("currgym.report.sections.FILM_BYTES", 10)
     page = Page(report.write(comparison))
     assert page.loads == []
     assert "Too large to show here: hard.gif" in page.words

@@ -48,3 +48,33 @@ class Scout(Teacher):
 
     def snapshot(self) -> dict[str, Any]:
         return {"best": self._best}
+
+
+@register("test-examiner")
+class Examiner(Teacher):
+    """Ask for the same level over and over, and for what the critic makes of it."""
+
+    needs = frozenset({"probe", "pvl", "initial_values"})
+
+    def __init__(self, space: Any, *, seed: int | None = None, return_range: Any = None) -> None:
+        super().__init__(space, seed=seed, return_range=return_range)
+        self.probes: list[Batch] = []
+
+    def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
+        return rng.random((n, self.space.unit_dim))
+
+    def _requests(self) -> Proposals:
+        unit = np.full((4, self.space.unit_dim), 0.5)
+        unit[2] = 0.9
+        return Proposals(self.space.from_unit(unit), seeds=np.array([7, 7, 8, 7]))
+
+    def _update(self, batch: Batch) -> None:
+        if batch.probe is not None:
+            self.probes.append(batch)
+
+
+@register("test-curious")
+class Curious(Examiner):
+    """May ask for probes, and can do without."""
+
+    needs = frozenset()

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium.envs.classic_control.acrobot import AcrobotEnv
 
+from currgym import BoxTasks, ParameterizedEnv
 from currgym.runs import Interrupted, Run, RunConfig, explain, load_policy, rebuild_teacher
 from currgym.runs.checkpoints import Checkpoints
+from currgym.runs.session import open_session
 
 
 def load(name: str) -> Any:
@@ -50,6 +53,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "dqn": {
         "env": "CartPole-v0",
         "student_parameters": {"learning_starts": 100, "batch_size": 16, "net_arch": [8, 8]},
+    },
+    "recurrent-ppo": {
+        "env": "CartPole-v0",
+        "student_parameters": {"n_steps": 32, "batch_size": 32, "net_arch": [8]},
     },
     "a2c": {"env": "CartPole-v0", "student_parameters": {}},
 }  # fmt: skip
@@ -133,6 +140,87 @@ class Counter:
         monkeypatch.setattr(AcrobotEnv, "step", counted)
 
 
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [("ppo", "test-examiner"), ("dqn", "test-examiner"), ("recurrent-ppo", "test-curious")],
+)
+def test_probes_of_one_level_agree_and_carry_scores(
+    make: Callable[..., Run], student: str, teacher: str
+) -> None:
+    """Whatever was played before (a recurrent student forgets), and as its own critic says."""
+    session: Any = open_session(make(student, teacher=teacher, steps=256).config, None)
+    session.train(lambda: None)
+    assert session.teacher.probes
+    for batch in session.teacher.probes:
+        returns = batch.raw_returns.tolist()
+        assert batch.probe is not None
+        assert batch.probe.all()
+        assert returns[0] == returns[1] == returns[3]
+        assert batch.lengths[0] == batch.lengths[1] == batch.lengths[3]
+        if teacher == "test-examiner":
+            pvl = batch.scores["pvl"]
+            assert batch.initial_values is not None
+            assert batch.initial_values[0] == batch.initial_values[3]
+            assert pvl[0] == pvl[1] == pvl[3] != pvl[2]
+    session.close()
+
+
+class Rooms(gymnasium.Env[Any, Any]):
+    """Somebody's environment: what is seen has two parts, one of them a number."""
+
+    observation_space = gymnasium.spaces.Dict(
+        place=gymnasium.spaces.Box(-1, 1, (2,)), room=gymnasium.spaces.Discrete(3)
+    )
+    action_space = gymnasium.spaces.Discrete(2)
+    gain = 1.0
+
+    def _see(self) -> dict[str, Any]:
+        return {"place": self.np_random.random(2, dtype=np.float32), "room": self.now % 3}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.now = 0
+        return self._see(), {}
+
+    def step(self, action: Any) -> Any:
+        self.now += 1
+        return self._see(), self.gain, self.now == 3 + int(self.gain), False, {}
+
+
+def rooms() -> gymnasium.Env[Any, Any]:
+    def apply(env: gymnasium.Env[Any, Any], task: dict[str, Any]) -> None:
+        env.unwrapped.gain = task["gain"]  # type: ignore[attr-defined]
+
+    return ParameterizedEnv(Rooms(), BoxTasks([1], [3], ["gain"]), apply, mastery=8.0)
+
+
+def test_observations_of_several_parts(make: Callable[..., Run]) -> None:
+    """Trained on, probed and evaluated, and resumed to the same bytes."""
+    gymnasium.register("test/Rooms-v0", entry_point=rooms)
+    try:
+        whole = make("ppo", "whole", env="test/Rooms-v0", teacher="test-scout", steps=384)
+        whole.train()
+        parted = make("ppo", "parted", env="test/Rooms-v0", teacher="test-scout", steps=384)
+        stop_at(parted, 192)
+        Run.open(parted.folder).train()
+        killing.assert_same_run(whole.folder, parted.folder)
+        with (whole.folder / "evaluations.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert rows
+        for row in rows:
+            length, result = int(row["length"]), float(row["return"])
+            assert length == 3 + int(result / length)
+            assert float(row["success"]) == float(result > 8.0)
+    finally:
+        gymnasium.registry.pop("test/Rooms-v0")
+
+
+def test_a_teacher_that_may_ask_is_asked(make: Callable[..., Run]) -> None:
+    """Requests are asked for at every safe point; ``needs`` says what it cannot do without."""
+    run = make("ppo", teacher="test-curious", steps=128)
+    assert run.train()["ledger"]["probes"] > 0
+
+
 @pytest.mark.parametrize("teacher", ["alp-gmm", "test-scout"])
 def test_ledger_equals_an_outside_counter(
     make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, teacher: str
@@ -161,7 +249,9 @@ def test_probes_reach_the_teacher_and_no_gradient(make: Callable[..., Run]) -> N
     killing.assert_same_run(run.folder, parted.folder)
 
 
-@pytest.mark.parametrize("teacher", ["alp-gmm", "test-scout", "uniform-steps", "window"])
+@pytest.mark.parametrize(
+    "teacher", ["alp-gmm", "test-scout", "test-examiner", "test-curious", "uniform-steps", "window"]
+)
 def test_log_rebuilds_the_teacher(make: Callable[..., Run], teacher: str) -> None:
     run = make("ppo", teacher=teacher)
     run.train()

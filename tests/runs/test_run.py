@@ -125,6 +125,45 @@ def test_all_checkpoints_damaged_starts_over(digits: Any) -> None:
     ).read_bytes()
 
 
+def test_killed_between_the_last_checkpoint_and_the_summary(digits: Any) -> None:
+    """Nothing is done a second time: same bytes, same count of evaluations."""
+    run = digits()
+    before = run.train()
+    names = ("episodes.csv", "evaluations.csv", "calls.csv", "snapshots.jsonl")
+    bytes_before = [(run.folder / name).read_bytes() for name in names]
+    (run.folder / "summary.json").unlink()
+    after = Run.open(run.folder).train()
+    assert [(run.folder / name).read_bytes() for name in names] == bytes_before
+    assert after["ledger"] == before["ledger"]
+
+
+def test_looking_at_a_damaged_run_says_what_it_looks_at(digits: Any) -> None:
+    run = digits()
+    run.train()
+    newest, older = sorted(
+        (run.folder / "checkpoints").iterdir(), key=lambda f: int(f.name), reverse=True
+    )
+    (newest / "manifest.json").write_text("{")
+    with pytest.warns(UserWarning, match=rf"{newest.name}.*fell back.*{int(older.name):,}"):
+        run.load_session().close()
+    (older / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match=rf"no sound checkpoint: checkpoint {newest.name}"):
+        run.load_session()
+    run = Run.open(run.folder)
+    (run.folder / "summary.json").unlink()
+    run.train()
+    assert all("begun anew" in note for note in run.notes)
+    assert len(run.notes) == 2
+
+
+def test_a_fork_that_cannot_be_built_leaves_no_folder(digits: Any, tmp_path: Path) -> None:
+    run = digits()
+    run.train()
+    with pytest.raises(ValueError, match="did you mean 'random'"):
+        run.fork(960, tmp_path / "fork", "rndom")
+    assert not (tmp_path / "fork").exists()
+
+
 def test_checkpoints_hold_no_pickle(digits: Any) -> None:
     run = digits()
     run.train()

@@ -219,3 +219,55 @@ def test_a_teacher_object_keeps_its_own_seed() -> None:
     first = teach(student, teacher, 300, every=100)
     assert teacher.proposed == 300
     assert first.attempts.tolist() == [0, 100, 200, 300]
+
+
+class Ladder:
+    """Somebody's own student: the three things the contract names."""
+
+    def __init__(self) -> None:
+        self.task_space = BoxTasks([0], [10])
+        self.level = 0.0
+
+    def attempt(self, tasks: Any) -> Outcomes:
+        rows = self.task_space.check(tasks)
+        returns = []
+        for (height,) in rows.tolist():
+            solved = height <= self.level + 1.0
+            self.level = max(self.level, height) if solved else self.level
+            returns.append(5.0 if solved else -5.0)
+        lengths = np.arange(len(rows)) + 3
+        return Outcomes(rows, returns, lengths=lengths, scores={"td": np.arange(len(rows)) * 0.5})
+
+    def score(self) -> float:
+        return 10.0 * self.level
+
+
+@pytest.mark.parametrize("delay", [0, 5])
+def test_anybodys_student_is_taught(delay: int) -> None:
+    class Notes(Teacher):
+        def __init__(self, space: Any) -> None:
+            super().__init__(space, seed=0)
+            self.outcomes: list[Outcomes] = []
+
+        def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
+            return rng.random((n, 1))
+
+        def _update(self, batch: Any) -> None:
+            self.outcomes.append(batch)
+
+    student = Ladder()
+    teacher = Notes(student.task_space)
+    curve = teach(student, teacher, attempts=300, batch=3, delay=delay, every=100)
+    assert curve.scores[0] == 0.0
+    assert curve.final > 50.0
+    assert sum(len(o) for o in teacher.outcomes) == 300
+    ids = np.concatenate([o.ids for o in teacher.outcomes if o.ids is not None])
+    assert ids.tolist() == list(range(300))
+    # Everything the student reports arrives, with the attempt it belongs to.
+    lengths = np.concatenate([o.lengths for o in teacher.outcomes])
+    assert lengths.tolist() == [3, 4, 5] * 100
+    assert (
+        np.concatenate([o.scores["td"] for o in teacher.outcomes]).tolist() == [0.0, 0.5, 1] * 100
+    )
+    named = teach(Ladder(), "random", attempts=300)
+    assert named.final > 50.0

@@ -104,7 +104,7 @@ class PoolEngine(Crew):
 
     def _ready(self, busy: list[Worker], timeout: float) -> list[Worker]:
         by_pipe = {worker.pipe: worker for worker in busy if isinstance(worker, _Process)}
-        return [by_pipe[pipe] for pipe in wait(list(by_pipe), timeout)]  # type: ignore[index]
+        return [by_pipe[pipe] for pipe in wait(list(by_pipe), timeout)]
 
 
 def _serve(pipe: Connection) -> None:

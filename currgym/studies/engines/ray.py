@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from currgym.rays import connect, disconnect, ray
+from currgym.remote.connection import connect, disconnect, end, ray
 from currgym.studies.engines import Event, Job
 from currgym.studies.engines.crew import Crew, Lost, Worker
 from currgym.studies.engines.mirror import Mirror, Parcel, pack, unpack
@@ -72,7 +72,7 @@ class _Actor:
             here, home = self._place_inputs(job, inputs, place)
             unpack(there, folder, home)
             mirror = Mirror(folder, {local: name for name, local in home.items()}, there)
-            end = perform(
+            last = perform(
                 replace(here, folder=folder),
                 self._said.put,
                 self._stop.is_set,
@@ -81,10 +81,10 @@ class _Actor:
             if folder.exists():
                 self._said.put(mirror.changes())
         except Exception as error:  # a full disk, say: the study must hear of it
-            end = Event(job.key, "failed", error=f"{type(error).__name__}: {error}")
+            last = Event(job.key, "failed", error=f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(place, ignore_errors=True)
-        self._said.put(end)
+        self._said.put(last)
 
     @staticmethod
     def _place_inputs(job: Job, inputs: list[bytes], place: Path) -> tuple[Job, dict[str, str]]:
@@ -96,7 +96,7 @@ class _Actor:
             local.write_bytes(content)
             names[str(path)] = str(local)
         parameters = {
-            name: names.get(value, value) if isinstance(value, str) else value
+            name: names.get(str(Path(value)), value) if isinstance(value, str) else value
             for name, value in job.config.teacher_parameters.items()
         }
         return replace(job, config=replace(job.config, teacher_parameters=parameters)), names
@@ -168,8 +168,7 @@ class _Remote(Worker):
 
     def kill(self) -> None:
         self._release()
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.kill(self.actor)
+        end(self.actor)
 
 
 def _lost(error: Exception) -> Lost:

@@ -34,10 +34,14 @@ def perform(
     from currgym.runs.run import Busy, Interrupted, Run
 
     asked = told = 0.0
+    begun = False
     checkpoint: int | None = None
 
     def note(run: Run) -> None:
-        nonlocal asked, told, checkpoint
+        nonlocal asked, told, begun, checkpoint
+        if not begun:  # only now is it certain that nobody else is at it
+            begun = True
+            listen(Event(job.key, "begun"))
         if run.saved_step != checkpoint:
             checkpoint = run.saved_step
             saved()
@@ -49,7 +53,6 @@ def perform(
             told = now
             listen(Event(job.key, "progress", run.steps, run.last_mean))
 
-    listen(Event(job.key, "begun"))
     try:
         _check_code(job)
         if (job.folder / "config.json").exists():
@@ -75,7 +78,6 @@ def _check_code(job: Job) -> None:
 
     from currgym.studies.cells import code_of
 
-    job.config.load_modules()
     if code_of(job.config) != job.code:
         raise RuntimeError(
             f"the source of teacher, environment or student on {platform.node()} is not the "
