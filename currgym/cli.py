@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import itertools
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -201,6 +202,11 @@ def resume(folder: Path, jobs: int, trust: bool) -> None:
               help="Where seeds begin (tuning: 1000 and up).")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at once.")
 @click.option("--controls", is_flag=True, help="Add uniform-steps, and yoked arms where they fit.")
+@click.option(
+    "--reference",
+    is_flag=True,
+    help="Take the arms that reference results are shipped of from there: only yours run.",
+)
 @_shared_options
 def compare(
     env: str,
@@ -209,18 +215,24 @@ def compare(
     first_seed: int,
     jobs: int,
     controls: bool,
+    reference: bool,
     out: Path | None,
     **options: Any,
 ) -> None:
     """Compare teachers on ENV over seeds, and write a report."""
-    from currgym.studies import Arm, Study, with_controls
+    from currgym.studies import Arm, Study, with_controls, with_reference
 
     base = _config(env, "random", first_seed, **options)
     chosen = [Arm.parse(text) for text in arms]
     if controls:
         chosen = with_controls(chosen, base.kind, seeds)
     folder = out or Path("runs") / f"compare-{base.env.replace('/', '-')}"
-    study = Study.of(folder, base, chosen, range(first_seed, first_seed + seeds))
+    if reference:
+        from currgym.studies.reference import arms_of
+
+        chosen = with_reference(chosen, arms_of([base]))
+    seeds_ = range(first_seed, first_seed + seeds)
+    study = Study.of(folder, base, chosen, seeds_, reference=reference)
     study.create()
     _run_study(study, jobs)
     _write_report(folder)
@@ -446,6 +458,9 @@ def _write_report(folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     args = _gather_arms(list(sys.argv[1:] if arguments is None else arguments))
+    # `--import my_teachers` means the file beside the user; last, so that it hides nothing.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]

@@ -155,11 +155,17 @@ def main() -> None:
     place = arguments.keep or Path(tempfile.mkdtemp(prefix="currgym-load-"))
     place.mkdir(parents=True, exist_ok=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    document: dict[str, Any] = {"runs": runs, "episodes": episodes, "cores": os.cpu_count()}
+    document: dict[str, Any] = {
+        "runs": runs,
+        "episodes": episodes,
+        "cores": os.cpu_count(),
+        "load_average_before": os.getloadavg(),
+    }
     try:
         study = place / "load.toml"
         study.write_text(STUDY.format(seeds=runs // 4))
         many = watched("study", "run", str(study), "--jobs", "2")
+        many["load_average_after"] = os.getloadavg()
         many["runs_a_cpu_minute"] = round(60 * runs / many["cpu_seconds"], 1)
         many |= views(("study", "status", str(study)), ("study", "report", str(study)))
         size = sum(p.stat().st_size for p in place.rglob("*") if p.is_file())

@@ -103,6 +103,9 @@ def status(file: Path, strict: bool, trust: bool, rebuild: bool) -> None:
     for run_ in progress.runs.values():
         if run_.state == "failed":
             click.echo(f"failed: {run_.folder}: {run_.error}")
+    for origin in sorted({run_.origin for run_ in progress.runs.values() if run_.origin}):
+        number = sum(run_.origin == origin for run_ in progress.runs.values())
+        click.echo(f"{number} runs are {origin}")
     if opened.spec.plan is None:
         plan = "none: an exploration, without a verdict"
     else:

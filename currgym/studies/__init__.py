@@ -5,7 +5,7 @@ lacks become jobs of an engine, and what comes back goes to the store, which pag
 """
 
 from currgym.statistics import Plan
-from currgym.studies.arms import Arm, with_controls
+from currgym.studies.arms import Arm, with_controls, with_reference
 from currgym.studies.conclusions import (
     ArmConclusion,
     ArmValues,
@@ -22,5 +22,5 @@ from currgym.studies.study import Study, StudyProgress
 __all__ = [
     "ENDPOINTS", "Arm", "ArmConclusion", "ArmValues", "Conclusions", "Endpoint", "Panel", "Plan",
     "Store", "StoredRun", "Study", "StudyProgress", "StudySpec", "conclude_across",
-    "conclude_panel", "freeze", "frozen_hash", "with_controls",
+    "conclude_panel", "freeze", "frozen_hash", "with_controls", "with_reference",
 ]  # fmt: skip

@@ -76,6 +76,22 @@ def test_they_are_marked(write: Write) -> None:
 
 
 @pytest.mark.usefixtures("shipped")
+def test_a_page_is_made_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run folders without logs of episodes are enough for a page that shows their curves."""
+    from currgym.cli import main
+
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "toy/cube", "--teachers", "target", "--reference", "--seeds", "3",
+              "--steps", "160", "--out", str(out)])  # fmt: skip
+    assert stop.value.code == 0, capsys.readouterr().err
+    page = (out / "report.html").read_text()
+    for arm in ("target", "random", "alp-gmm"):
+        assert arm in page
+    assert len(list((out / "runs").glob("*/*"))) == 3
+
+
+@pytest.mark.usefixtures("shipped")
 def test_changed_code_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     import currgym.studies.cells as cells
 

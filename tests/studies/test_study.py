@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from currgym import cli
 from currgym.cli import main
 from currgym.runs import RunConfig
 from currgym.studies import Arm, Study, StudySpec
@@ -123,8 +124,10 @@ def test_commands(write: Write, capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 
 def test_compare_writes_a_study_and_runs_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pages: list[Path] = []
+    monkeypatch.setattr(cli, "_write_report", pages.append)  # a page is made above
     out = tmp_path / "c"
     arms = ["mine=alp-gmm:recent,fit_period=90", "random"]
     base = ["compare", "toy/cube", "--steps", "64", "--out", str(out), "--set", "student.cubes=4"]
@@ -143,6 +146,7 @@ def test_compare_writes_a_study_and_runs_it(
     capsys.readouterr()
     assert call(*base[:3], "96", *base[4:], "--teachers", *arms, "--seeds", "3") == 1
     assert "another study" in capsys.readouterr().err
+    assert pages == [out, out]
     assert call("resume", str(out)) == 0
 
 
