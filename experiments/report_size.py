@@ -2,7 +2,8 @@
 
 Claim: under 15 MB and under 10 s for 5 teachers x 10 seeds x 100,000 episodes. The runs are made
 up, but written by the classes that write real ones (recorder, counts by cell, logs): only nothing
-is trained.
+is trained. Time is the process's own (one thread), which is the wall's on an idle machine; the
+wall's stands beside it.
 
 Run: ``python experiments/report_size.py`` (some minutes, most of it writing 5 million rows), or
 ``--short`` (seconds; an illustration, no verdict).
@@ -114,15 +115,19 @@ def make_run(folder: Path, teacher: str, seed: int, episodes: int) -> None:
         "attempts": episodes, "steps": steps, "evaluations": EVALUATIONS * 300,
         "evaluation_steps": EVALUATIONS * 30_000, "updates": steps // 64,
     }  # fmt: skip
-    summary = {"finished": True, "ledger": ledger, "seconds": 600.0, "fps": steps / 600, "solved": 0.5}
+    summary = {
+        "finished": True,
+        "ledger": ledger,
+        "seconds": 600.0,
+        "fps": steps / 600,
+        "solved": 0.5,
+    }
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
 def make_study(folder: Path, seeds: int, episodes: int) -> None:
     """Write a study of five teachers."""
-    runs = {
-        label: [f"runs/{label}/seed-{seed}" for seed in range(seeds)] for label in ARMS
-    }
+    runs = {label: [f"runs/{label}/seed-{seed}" for seed in range(seeds)] for label in ARMS}
     for label, places in runs.items():
         for seed, place in enumerate(places):
             make_run(folder / place, label, seed, episodes)
@@ -157,18 +162,22 @@ def main() -> None:
     finally:
         if given.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"{len(ARMS)} teachers x {seeds} seeds x {episodes:,} episodes, {log:,.0f} MB of episodes")
-    print(f"written in {made:.0f} s; page: {size:.1f} MB in {seconds:.1f} s ({cpu:.1f} s of CPU)")
+    print(
+        f"{len(ARMS)} teachers x {seeds} seeds x {episodes:,} episodes, {log:,.0f} MB of episodes"
+    )
+    print(
+        f"runs: {made:.0f} s; page: {size:.1f} MB in {cpu:.1f} s of CPU ({seconds:.1f} s of wall)"
+    )
     if given.short:
         print("illustration, no verdict")
         return
-    holds = size < MEGABYTES and seconds < SECONDS
+    holds = size < MEGABYTES and cpu < SECONDS
     print(f"under {MEGABYTES:.0f} MB and {SECONDS:.0f} s: {'holds' if holds else 'does not hold'}")
     RESULTS.write_text(
         json.dumps(
             {
                 "arms": len(ARMS), "seeds": seeds, "episodes": episodes, "megabytes": round(size, 2),
-                "seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2),
+                "cpu_seconds": round(cpu, 2), "wall_seconds": round(seconds, 2),
                 "episodes_megabytes": round(log), "holds": holds,
                 "python": platform.python_version(),
             },

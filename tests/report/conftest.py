@@ -273,7 +273,7 @@ class Browser:
         )  # fmt: skip
         os.close(commands)
         os.close(answers)
-        self._count, self._rest, self._session = 0, b"", ""
+        self._count, self._rest, self._session, self._page = 0, b"", "", ""
         self.events: list[dict[str, Any]] = []
         targets = self.call("Target.getTargets")["targetInfos"]
         page = next(t["targetId"] for t in targets if t["type"] == "page")
@@ -316,7 +316,8 @@ class Browser:
             mobile=mobile,
         )  # fmt: skip
         self.call("Emulation.setTouchEmulationEnabled", enabled=mobile)
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self._page = path.resolve().as_uri()
+        self.call("Page.navigate", url=self._page)
         for _ in range(400):
             if self.run("document.readyState == 'complete' && !!document.querySelector('main')"):
                 frame = "requestAnimationFrame"
@@ -366,7 +367,7 @@ class Browser:
             for event in self.events
             if event.get("method") == "Network.requestWillBeSent"
         ]
-        return [url for url in asked[1:] if not url.startswith("data:")]
+        return [url for url in asked if url != self._page and not url.startswith("data:")]
 
     def close(self) -> None:
         """End the browser."""
