@@ -176,8 +176,9 @@ def main() -> None:
     RESULTS.write_text(
         json.dumps(
             {
-                "arms": len(ARMS), "seeds": seeds, "episodes": episodes, "megabytes": round(size, 2),
-                "cpu_seconds": round(cpu, 2), "wall_seconds": round(seconds, 2),
+                "arms": len(ARMS), "seeds": seeds, "episodes": episodes,
+                "megabytes": round(size, 2), "cpu_seconds": round(cpu, 2),
+                "wall_seconds": round(seconds, 2),
                 "episodes_megabytes": round(log), "holds": holds,
                 "python": platform.python_version(),
             },

@@ -219,6 +219,12 @@ class Study:
         reached = [run.evaluations.steps.max() for run in self.runs if len(run.evaluations.steps)]
         return float(max([self.steps, *reached]))
 
+    @cached_property
+    def span(self) -> int:
+        """Steps that a run takes in all: the budget, or what whole rollouts make of it."""
+        counted = [run.cells.budget for run in self.runs if run.cells is not None]
+        return max([self.steps, *counted])
+
     @property
     def baseline_arm(self) -> Arm | None:
         """The arm that others are compared with."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from currgym.report.data import Arm, FloatArray, Run, Study
 from currgym.report.maps import View
@@ -62,7 +63,7 @@ def drill_data(study: Study, view: View | None, palette: dict[str, str]) -> dict
     return {
         "kind": "drill",
         "names": [_name(run, tasks[i], int(i)) for i in chosen],
-        "times": plain(np.linspace(0, study.steps, _PERIODS + 1), 7),
+        "times": plain(np.linspace(0, study.span, _PERIODS + 1), 7),
         "arms": arms,
         "layout": layout,
         "start": int(len(chosen) // 2),
@@ -71,7 +72,7 @@ def drill_data(study: Study, view: View | None, palette: dict[str, str]) -> dict
 
 
 def _arm(
-    study: Study, arm: Arm, chosen: FloatArray, count: int, palette: dict[str, str]
+    study: Study, arm: Arm, chosen: NDArray[np.int64], count: int, palette: dict[str, str]
 ) -> dict[str, Any]:
     percent = study.metric.name == "mastered"
     steps: list[float] = []

@@ -120,7 +120,7 @@ def frontier(study: Study) -> Figure | None:
     palette = study_colours(study)
     top = dense_top([maps[arm.label] for arm in arms])
     supervised = study.kind == "supervised" or study.metric.name != "mastered"
-    mastered = {arm.label: mastery_strip(arm, view, study.steps) for arm in arms}
+    mastered = {arm.label: mastery_strip(arm, view, study.span) for arm in arms}
     rows = ["steps"]
     rows += [] if supervised or not any(mastered.values()) else ["mastered"]
     rows += ["states"] if known else []
@@ -175,7 +175,7 @@ def frontier(study: Study) -> Figure | None:
                 if column:
                     ax.tick_params(labelleft=False)
                 frame(ax)
-                ax.set_xlim(0, study.steps)
+                ax.set_xlim(0, study.span)
                 ax.xaxis.set_major_formatter(STEPS_FORMAT)
                 ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
             grid[-1, column].set_xlabel(time_title(study))

@@ -22,6 +22,11 @@ FORMAT = 1
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        ValueError: If there is none, it is damaged, or of a later format.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -36,6 +41,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def header_of(path: Path) -> list[str]:
+    """Return the names of a CSV file's columns; none where there is no file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

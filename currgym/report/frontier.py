@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from currgym.report.data import Arm, FloatArray, Run, Study
 from currgym.report.maps import View
@@ -62,7 +63,7 @@ class Frontier:
     total: FloatArray
 
 
-def thresholds(runs: Sequence[Run], budget: int) -> tuple[FloatArray, FloatArray]:
+def thresholds(runs: Sequence[Run], budget: int) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Return what the study's runs tell of each test task.
 
     Returns:
@@ -104,7 +105,7 @@ def frontiers(study: Study, periods: int = 24) -> dict[str, Frontier]:
     """
     if study.kind == "supervised" or study.metric.name != "mastered":
         return {}
-    least, ever = thresholds(study.runs, study.steps)
+    least, ever = thresholds(study.runs, study.span)
     if not len(ever):
         return {}
     found = {}
@@ -118,7 +119,7 @@ def frontiers(study: Study, periods: int = 24) -> dict[str, Frontier]:
         by_run = {seed: float(c[:, 1].sum() / c.sum()) for seed, c in known.items()}
         level = t_interval(list(by_run.values())).clipped(0.0, 1.0)
         total = grouped.sum(axis=0) / grouped.sum()
-        times = np.linspace(0.0, study.steps, periods + 1)
+        times = np.linspace(0.0, study.span, periods + 1)
         found[arm.label] = Frontier(times, shares, level, by_run, total)
     return found
 
@@ -130,7 +131,7 @@ def _share(counts: FloatArray) -> FloatArray:
     return shares
 
 
-def _by_state(run: Run, least: FloatArray, ever: FloatArray) -> FloatArray | None:
+def _by_state(run: Run, least: FloatArray, ever: NDArray[np.bool_]) -> FloatArray | None:
     """Return a run's steps by period and state, ``(96, 4)``."""
     cells = run.cells
     steps, share = run.by_task
@@ -140,11 +141,11 @@ def _by_state(run: Run, least: FloatArray, ever: FloatArray) -> FloatArray | Non
         return None
     mastered = share >= MASTERED_FROM
     level = mastered.mean(axis=1)
-    middle = (np.arange(PERIODS) + 0.5) * run.budget / PERIODS
+    middle = (np.arange(PERIODS) + 0.5) * cells.budget / PERIODS
     at = np.maximum(np.searchsorted(steps, middle, side="right") - 1, 0)
     now = mastered[at]
     learnable = ~now & (least[None] <= level[at][:, None])
-    never = ~now & ~learnable & ~ever.astype(bool)[None]
+    never = ~now & ~learnable & ~ever[None]
     later = ~now & ~learnable & ~never
     spent = cells.tasks["steps"]
     return np.stack([(spent * s).sum(axis=1) for s in (now, learnable, later, never)], axis=1)

@@ -22,7 +22,7 @@ from currgym.report.gains import (
     measure_of,
     scale_of,
 )  # fmt: skip
-from currgym.report.maps import plane_of, steps_map, strips_of
+from currgym.report.maps import View, plane_of, steps_map, strips_of
 from currgym.report.sheet import Sheet
 from currgym.report.signal import correlation_chart, read_signal, scatter_chart
 from currgym.report.strips import (
@@ -62,6 +62,8 @@ def gain_section(sheet: Sheet, study: Study) -> str:
             for i, (p, told) in enumerate(_PART_WORDS.items())
         )
         says += f"Below it what it is made of: {chips}. The three add up to the whole. "
+    elif any(arm.parameters.get("of") for arm in study.arms):
+        says += "The replays that would split it are not finished. "
     else:
         says += (
             "The difference is shown whole: replays of a teacher's tasks for another seed's student"
@@ -75,6 +77,9 @@ def gain_section(sheet: Sheet, study: Study) -> str:
     )
     if any(gain.conclusion.crosses for gain in found):
         says += f" &#8224; goes by other information than {base}: not a comparison of equals."
+    refused = [g.total for g in found if g.total is not None and not g.total.known]
+    if refused:
+        says += f" Without brackets there is no interval: {escape(refused[0].method)}."
     body = f"<p>{says}</p>"
     if scale is None:
         body += '<p class="quiet">No run is finished yet.</p>'
@@ -184,7 +189,9 @@ def frontier_section(sheet: Sheet, study: Study) -> str:
     plane = plane_of(study) or views[0]
     plane_top = dense_top([steps_map(arm.shown, plane, PERIODS) for arm in shown])
     prefix = sheet.name("frontier", study)
-    strips, planes, replays = [], [], []
+    strips: list[str] = []
+    planes: list[str] = []
+    replays: list[str] = []
     for i, arm in enumerate(study.arms):
         if arm not in shown:
             continue
@@ -253,8 +260,8 @@ def _states_text(known: dict[str, Frontier], study: Study) -> str:
     return (
         "<details><summary>What learnable means here</summary><p>Every training attempt belongs to "
         "the test task nearest to it. A run masters a test task when at least "
-        f"{100 * MASTERED_FROM:.0f}&nbsp;% of its episodes in an evaluation succeed. A step went to "
-        f"a task that was <em>{STATES[0]}</em> if the run's latest evaluation says so; "
+        f"{100 * MASTERED_FROM:.0f}&nbsp;% of its episodes in an evaluation succeed. A step went "
+        f"to a task that was <em>{STATES[0]}</em> if the run's latest evaluation says so; "
         f"<em>{STATES[1]}</em> if not, but some student of this study that had mastered no more of "
         f"the test set came to master it within the next {100 * HORIZON:.0f}&nbsp;% of the budget; "
         f"<em>{STATES[2]}</em> if some run masters it at some time; <em>{STATES[3]}</em> if none "
@@ -298,12 +305,12 @@ def _states_table(sheet: Sheet, study: Study, known: dict[str, Frontier]) -> str
     )
 
 
-def _axis_buttons(views: Sequence[object], prefix: str) -> str:
+def _axis_buttons(views: Sequence[View], prefix: str) -> str:
     if len(views) < 2:
         return ""
     buttons = "".join(
         f'<button type="button" data-strips="{prefix}" data-state="{i}" '
-        f'aria-pressed="{str(i == 0).lower()}">{escape(view.axes[0].short)}</button>'  # type: ignore[attr-defined]
+        f'aria-pressed="{str(i == 0).lower()}">{escape(view.axes[0].short)}</button>'
         for i, view in enumerate(views)
     )
     return f'<div class="controls" role="group" aria-label="Axis of the strips">{buttons}</div>'

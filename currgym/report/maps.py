@@ -194,7 +194,7 @@ def steps_map(runs: Sequence[Run], view: View, periods: int) -> StepsMap:
     edges = view.edges()
     cells = tuple(len(e) - 1 for e in edges)
     counts = _counts(runs, view.axes).reshape(periods, PERIODS // periods, *cells).sum(axis=1)
-    budget = max((run.budget for run in runs), default=1)
+    budget = max((run.cells.budget for run in runs if run.cells is not None), default=1)
     times = np.linspace(0.0, budget, periods + 1)
     measure: NDArray[np.float64] = np.ones(())
     for axis, e_ in zip(view.axes, edges, strict=True):

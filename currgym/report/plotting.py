@@ -61,6 +61,7 @@ class Chart:
 
 
 def legend_of(arms: Sequence[Arm], palette: dict[str, str]) -> tuple[tuple[str, str, bool], ...]:
+    """Return the legend of several arms: label, colour, whether dashed."""
     if len(arms) < 2:
         return ()
     return tuple((arm.label, palette[arm.label], arm.reference) for arm in arms)
@@ -80,6 +81,7 @@ BOXED: Spec = {
 
 
 def layout_of(**parts: Any) -> Spec:
+    """Return a layout with the page's fonts and colours."""
     base: Spec = {
         "font": {"family": FONT, "size": 12, "color": INK},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -92,6 +94,7 @@ def layout_of(**parts: Any) -> Spec:
 
 
 def axis_spec(own: Spec) -> Spec:
+    """Return an axis with the page's fonts."""
     base: Spec = {"tickfont": {"size": 11, "color": QUIET}, "ticklabeloverflow": "allow"}
     axis = base | own
     if "title" in axis:
@@ -109,6 +112,7 @@ def task_axis(
     labels: bool = True,
     room_at_end: bool = False,
 ) -> Spec:
+    """Return an axis of the task space with its own ticks and words."""
     values = axis.tick_values(room_at_end=room_at_end)
     words = dict(axis.ticks)
     spec: Spec = {
@@ -127,6 +131,7 @@ def task_axis(
 
 
 def extent(axis: Axis, edges: np.ndarray | None) -> list[float]:
+    """Return an axis' ends, or those of its cells, as Plotly wants them."""
     ends = [axis.low, axis.high] if edges is None else [float(edges[0]), float(edges[-1])]
     return [float(np.log10(v)) for v in ends] if axis.log else ends
 
@@ -140,6 +145,7 @@ def heat(
     texts: list[list[str]],
     **places: str,
 ) -> Spec:
+    """Return a map of cells, ``z[row][column]``, coloured along a ramp."""
     return {
         "type": "heatmap", "x": plain(x, 6), "y": plain(y, 6), "z": [plain(row) for row in z],
         "zmin": 0, "zmax": float(top), "colorscale": scale(ramp), "showscale": False,
@@ -148,10 +154,12 @@ def heat(
 
 
 def scale(ramp: Sequence[str]) -> list[list[Any]]:
+    """Return a ramp as Plotly wants it."""
     return [[i / (len(ramp) - 1), colour] for i, colour in enumerate(ramp)]
 
 
 def note(x: float, y: float, text: str) -> Spec:
+    """Return a quiet word over a panel."""
     return {
         "x": x, "y": y, "xref": "paper", "yref": "paper", "text": text, "showarrow": False,
         "xanchor": "center", "yanchor": "bottom", "font": {"size": 11, "color": QUIET},
@@ -159,6 +167,7 @@ def note(x: float, y: float, text: str) -> Spec:
 
 
 def at(axis: Axis, value: float) -> str:
+    """Return a place on an axis in words."""
     if axis.ticks:
         shown = dict(axis.ticks).get(float(round(value)), number(value))
         return f"{html.escape(axis.short)}: {html.escape(shown)}"
@@ -166,6 +175,7 @@ def at(axis: Axis, value: float) -> str:
 
 
 def range_text(axis: Axis, edges: np.ndarray, i: int) -> str:
+    """Return a cell of an axis in words."""
     low, high = float(edges[i]), float(edges[i + 1])
     if axis.values:
         first, last = low + 0.5, high - 0.5

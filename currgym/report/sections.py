@@ -105,8 +105,9 @@ def _table(sheet: Sheet, study: Study) -> str:
         for arm in arms:
             body.append(_row(sheet, study, arm, compared, (low, high)))
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Results">\n<table class="sortable">\n'
-        f"{sort_head(head)}\n<tbody>\n{chr(10).join(body)}\n</tbody>\n</table></div>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Results">\n'
+        f'<table class="sortable">\n{sort_head(head)}\n<tbody>\n{chr(10).join(body)}\n</tbody>'
+        "\n</table></div>"
     )
 
 

@@ -56,7 +56,8 @@ class Sheet:
         if any(s.about for s in chart.states):
             about = f'<p class="about">{escape(capital(chart.states[chart.start].about))}</p>'
         own = "" if chart.group else controls(chart)
-        return f"<figure>{heading}{own}{self.box(name, chart.height, chart.says)}{about}{below}</figure>"
+        drawn = self.box(name, chart.height, chart.says)
+        return f"<figure>{heading}{own}{drawn}{about}{below}</figure>"
 
     @staticmethod
     def box(name: str, height: int, says: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def shown_run(arm: Arm) -> Run | None:
 
 def moment_name(study: Study, period: int) -> str:
     """Return the name of a place of the slider."""
-    edges = np.linspace(0.0, study.steps, PERIODS + 1)
+    edges = np.linspace(0.0, study.span, PERIODS + 1)
     low, high = steps_text(edges[period]), steps_text(edges[period + 1])
     return f"{time_title(study)} {low} to {high}"
 
@@ -71,12 +72,12 @@ def strip_chart(
     height = 0
     for view in views:
         found = steps_map(arm.shown, view, PERIODS)
-        mastered = mastery_strip(arm, view, study.steps)
+        mastered = mastery_strip(arm, view, study.span)
         model = strip_model(run, view) if run is not None else None
         state, height = _strip_state(study, view, found, top, model, mastered, frontier, colour)
         states.append(state)
-    edges = np.linspace(0.0, study.steps, PERIODS + 1).tolist()
-    moments = tuple(zip(edges[:-1], edges[1:], strict=True))
+    edges = np.linspace(0.0, study.span, PERIODS + 1).tolist()
+    moments = tuple(pairwise(edges))
     says = (
         f"Over training: where {arm.label} spent its {_unit(study)} along {views[0].axes[0].short}"
         ", what its students mastered there"
@@ -153,9 +154,9 @@ def _strip_state(
 
 
 def _cursor(study: Study) -> Spec:
-    width = study.steps / PERIODS
+    width = study.span / PERIODS
     return {
-        "type": "rect", "xref": "x", "yref": "paper", "x0": study.steps - width, "x1": study.steps,
+        "type": "rect", "xref": "x", "yref": "paper", "x0": study.span - width, "x1": study.span,
         "y0": 0, "y1": 1, "line": {"color": "#000000", "width": 1}, "fillcolor": "rgba(0,0,0,0)",
         "layer": "above",
     }  # fmt: skip
@@ -165,7 +166,8 @@ def _steps_traces(study: Study, view: View, found: StepsMap, top: float) -> list
     axis = view.axes[0]
     texts = [
         [
-            f"{number(float(value), 2)} times an even spread<br>{range_text(axis, found.edges[0], j)}"
+            f"{number(float(value), 2)} times an even spread<br>"
+            f"{range_text(axis, found.edges[0], j)}"
             for value in found.density[:, j]
         ]
         for j in range(found.density.shape[1])
@@ -263,7 +265,9 @@ def _plane_state(
     if view.plane:
         x_axis, y_axis = view.axes
         texts = [[number(float(v), 2) for v in row] for row in density.T]
-        trace = heat(*found.edges, np.sqrt(density.T), np.sqrt(top), STEPS_RAMP, texts)
+        trace = heat(
+            found.edges[0], found.edges[1], np.sqrt(density.T), np.sqrt(top), STEPS_RAMP, texts
+        )
         trace["hovertemplate"] = "%{text} times an even spread<extra></extra>"
         del trace["hoverinfo"]
         traces = [trace, *_outlines(snapshot, view, colour)]

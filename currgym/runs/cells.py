@@ -50,7 +50,7 @@ class CellCounter:
 
     Args:
         space: Of the tasks.
-        budget: Environment steps (examples) of the run.
+        budget: Environment steps (examples) that the run takes in all.
         tests: Test tasks to which attempts are assigned, or None where they are none of the
             space's (examples held out).
         emit: Takes each line of text.
@@ -121,10 +121,8 @@ class CellCounter:
         if not self._waiting:
             return
         steps = np.repeat([row[0] for row in self._waiting], [len(r[1]) for r in self._waiting])
-        tasks, lengths, returns, told = (
-            np.concatenate([row[i] for row in self._waiting])
-            for i in range(1, 5)  # type: ignore[misc]
-        )
+        _, *columns = zip(*self._waiting, strict=True)
+        tasks, lengths, returns, told = (np.concatenate(column) for column in columns)
         self._waiting, self._rows = [], 0
         # The last attempts of a vector environment may end a little after the budget.
         periods = np.minimum(steps * PERIODS // self.budget, PERIODS - 1)
@@ -163,14 +161,14 @@ class CellCounter:
         if nearest is None:
             return
         known = np.isfinite(told[part])
-        values = (
+        values: tuple[NDArray[Any], ...] = (
             np.ones(len(part)), spent, known, np.where(known, told[part], 0.0), returns[part],
         )  # fmt: skip
         near = nearest[part]
         inside = near >= 0
         # In order, so that sums come out the same however attempts were cut into calls.
-        for total, value in zip(self._tasks, values, strict=True):
-            np.add.at(total, near[inside], value[inside])
+        for sums, value in zip(self._tasks, values, strict=True):
+            np.add.at(sums, near[inside], value[inside])
 
     def end(self) -> None:
         """Emit the open period, if anything happened in it, and begin with empty counts."""

@@ -89,6 +89,11 @@ class SupervisedSession:
         return self.curriculum.ledger.steps
 
     @property
+    def end(self) -> int:
+        """The budget."""
+        return self.config.steps
+
+    @property
     def ledger(self) -> Ledger:
         """All that has been spent."""
         return self.curriculum.ledger
@@ -155,7 +160,8 @@ class SupervisedSession:
 
     def measured(self) -> dict[str, float] | None:
         """Return what the optimiser did since the last call, or None if nothing was measured."""
-        return self.student.meter.read()
+        found: dict[str, float] | None = self.student.meter.read()
+        return found
 
     def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (state tree, no pieces)."""

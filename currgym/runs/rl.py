@@ -124,12 +124,11 @@ class RLSession:
 
     def _notes(self) -> tuple[str, ...]:
         rollout = self.student.rollout
-        beyond = -self.config.steps % rollout
-        if not beyond:
+        if self.end == self.config.steps:
             return ()
         return (
             f"{self.config.student} learns from whole rollouts of {rollout:,} steps (n_steps x "
-            f"num_envs), so it takes {self.config.steps + beyond:,} steps rather than "
+            f"num_envs), so it takes {self.end:,} steps rather than "
             f"{self.config.steps:,}",
         )
 
@@ -137,6 +136,11 @@ class RLSession:
     def steps(self) -> int:
         """The run's clock: environment steps the student has taken."""
         return self.student.steps
+
+    @property
+    def end(self) -> int:
+        """Steps that the run takes in all: its budget, or what whole rollouts make of it."""
+        return self.config.steps + -self.config.steps % self.student.rollout
 
     @property
     def ledger(self) -> Ledger:

@@ -315,7 +315,7 @@ class Run:
         header = episode_header(session.space, extras)
         # Test examples are none of the examples that make up the space.
         tests = None if self.config.kind == "supervised" else session.test_set.tasks
-        cells = CellCounter(session.space, self.config.steps, tests, self._write_period)
+        cells = CellCounter(session.space, session.end, tests, self._write_period)
         logs = Logs(
             self.folder,
             {
@@ -499,7 +499,7 @@ class Run:
         if state is not None:
             self._policies.keep(self.steps, state)
         # The last of them is kept at the end, wherever that is.
-        every = max(1, self.config.steps // max(1, wanted - 1))
+        every = max(1, self.session.end // max(1, wanted - 1))
         self._next_policy = (self.steps // every + 1) * every
 
     def _mark_time(self) -> None:

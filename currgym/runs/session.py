@@ -35,6 +35,10 @@ class Session(Protocol):
         """The run's clock."""
 
     @property
+    def end(self) -> int:
+        """Steps that the run takes in all: its budget, or what whole rollouts make of it."""
+
+    @property
     def ledger(self) -> Ledger:
         """All that has been spent."""
 

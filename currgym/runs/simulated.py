@@ -79,6 +79,11 @@ class SimulatedSession:
         return self.ledger.attempts + self.ledger.probes
 
     @property
+    def end(self) -> int:
+        """The budget."""
+        return self.config.steps
+
+    @property
     def ledger(self) -> Ledger:
         """All that has been spent."""
         return self.curriculum.ledger

@@ -136,7 +136,8 @@ def spent(folder: Path, arm: str, place: int) -> NDArray[np.float64]:
                     x = min(int(float(row["task.stump_height"]) / 3 * 12), 11)
                     y = min(int(float(row["task.obstacle_spacing"]) / 6 * 12), 11)
                     counts[x, y] += int(row["length"])
-    return counts / counts.sum() * 144
+    density: NDArray[np.float64] = counts / counts.sum() * 144
+    return density
 
 
 def test_the_slider_moves_the_picture_and_the_density_is_that_of_the_episodes(

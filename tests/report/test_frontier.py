@@ -1,5 +1,6 @@
 """The states of steps, by hand."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ SPACE = BoxTasks([0], [1], names=["gap"], difficulty="gap")
 TESTS = [[0.0], [0.5], [1.0]]
 
 
-def made(seed: int, table: dict[int, list[float]], episodes: list[tuple[int, int, float]]) -> Run:
+def made(
+    seed: int, table: Mapping[int, Sequence[float]], episodes: list[tuple[int, int, float]]
+) -> Run:
     """A run of 100 steps: evaluations by step, and (step, length, gap) of each episode."""
     config = {
         "steps": 100, "seed": seed, "task_space": SPACE.config(), "mastery": 0.0,
