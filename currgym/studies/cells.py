@@ -106,7 +106,6 @@ def _cell(spec: StudySpec, panel: Panel, arm: Arm, seed: int, strict: bool) -> C
 
 def code_of(config: RunConfig) -> str:
     """Return a hash of the source by which a run is made."""
-    config.load_modules()
     return source_fingerprint(*_roots(config))
 
 

@@ -89,6 +89,7 @@ class Study:
     ) -> Study:
         """Return the study of one environment and student in a folder of its own."""
         folder = Path(folder)
+        base.load_modules()
         return cls(
             StudySpec(
                 folder.name, [Panel.of(base)], list(arms), list(seeds), plan, folder,

@@ -18,6 +18,9 @@ __all__ = ["Mirror", "Parcel", "pack", "unpack"]
 _NEVER_CHANGED = ("checkpoints", "replay")
 """Folders whose files are written once."""
 
+_OTHER = (-1, -1, -1)
+"""Signature of a file that the other side has, whatever is in it."""
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -37,15 +40,15 @@ class Mirror:
 
     Args:
         folder: Of the run.
-        known: What the other side has already; only what is never changed is left out.
+        known: What the other side has already; of that, only what never changes is not sent again.
     """
 
     def __init__(self, folder: Path, known: Parcel | None = None) -> None:
         self.folder = folder
         self._sent: dict[str, tuple[int, int, int]] = {}
         for name, _, _ in known.files if known is not None else ():
-            if name.partition("/")[0] in _NEVER_CHANGED:
-                self._sent[name] = _signature(folder / name)
+            same = name.partition("/")[0] in _NEVER_CHANGED
+            self._sent[name] = _signature(folder / name) if same else _OTHER
 
     def changes(self) -> Parcel:
         """Return what has changed since the last call; at a safe point only."""

@@ -84,6 +84,8 @@ class _Actor:
             last = Event(job.key, "failed", error=f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(place, ignore_errors=True)
+        if last.error is not None:
+            last = replace(last, error=last.error.replace(str(place / "run"), str(job.folder)))
         self._said.put(last)
 
     @staticmethod

@@ -79,6 +79,7 @@ def _check_code(job: Job) -> None:
 
     from currgym.studies.cells import code_of
 
+    job.config.load_modules()
     if code_of(job.config) != job.code:
         raise RuntimeError(
             f"the source of teacher, environment or student on {platform.node()} is not the "
