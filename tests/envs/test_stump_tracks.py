@@ -141,6 +141,24 @@ class TestTrack:
         bump = rng.uniform(-5.0, 5.0, len(levels))[0] / 30
         assert levels[1] - levels[0] == pytest.approx(bump)
 
+    def test_rough_ground_follows_its_formula(self) -> None:
+        """v <- 0.8 v + 0.01 sign(3.333 - y) + U(-rough, rough) / 30, then y <- y + v."""
+        track = track_of(3, roughness=5.0, obstacle_spacing=1.0)
+        rng = np.random.default_rng(3)
+        rng.standard_normal(len(track.stumps))
+        bumps = rng.uniform(-5.0, 5.0, len(track.stumps)) / 30.0
+        y, velocity = 400 / 30 / 4, 0.0
+        expected = [y]
+        for bump in bumps.tolist():
+            velocity = 0.8 * velocity + 0.01 * float(np.sign(400 / 30 / 4 - y)) + bump
+            y += velocity
+            expected.append(y)
+        # Each stump's foot, the landing after it, and the last level out to the end.
+        heights = [point[1] for point in track.ground[1:-1]]
+        np.testing.assert_allclose(heights[0::2], expected[:-1], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(heights[1::2], expected[1:], rtol=0, atol=1e-12)
+        assert track.ground[-1][1] == heights[-1]
+
 
 class TestLidar:
     def test_by_hand(self) -> None:
@@ -272,6 +290,22 @@ class TestPhysics:
         for part in simulation_of(env).parts:  # up in the air
             part.transform = ((part.position[0], part.position[1] + 3), part.angle)
         assert (env.step(np.zeros(4))[0][[8, 13]] == 0.0).all()
+
+    def test_the_push_is_uniform_in_5_either_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pushes: list[float] = []
+        simulation = importlib.import_module("currgym.envs.stump_tracks.simulation")
+
+        def keep(blueprint: Blueprint, track: Track, push: float) -> Simulation:
+            pushes.append(push)
+            return Simulation(blueprint, track, push)
+
+        monkeypatch.setattr(simulation, "Simulation", keep)
+        env = StumpTracks()
+        for seed in range(200):
+            env.reset(seed=seed)
+        assert -5.0 <= min(pushes) < -4.8
+        assert 4.8 < max(pushes) <= 5.0
+        assert abs(float(np.mean(pushes))) < 0.6
 
 
 class TestReward:
