@@ -291,6 +291,37 @@ class TestPhysics:
             part.transform = ((part.position[0], part.position[1] + 3), part.angle)
         assert (env.step(np.zeros(4))[0][[8, 13]] == 0.0).all()
 
+    @pytest.mark.parametrize(
+        ("name", "corner", "width", "length", "anchors"),
+        [
+            ("short", (34, 1), 8, 17, [0.0, 0.0]),
+            ("default", (34, 1), 8, 34, [0.0, 0.0]),
+            ("quadru", (50, 5), 10, 51, [-1.2, -1.2, 0.85, 0.85]),
+            ("quadru-80", (50, 5), 10, 51, [-1.2, -1.2, 0.85, 0.85]),
+        ],
+    )
+    def test_bodies_have_the_papers_measures(
+        self, name: str, corner: tuple[int, int], width: int, length: int, anchors: list[float]
+    ) -> None:
+        """Read off the Box2D world; pixels of the original window, 30 to a unit."""
+        simulation = Simulation(Blueprint(BODIES[name]), track_of(), 0.0)
+        hull, *legs = simulation.parts
+        corners = np.array(hull.fixtures[0].shape.vertices) * 30
+        assert np.abs(corners - corner).sum(axis=1).min() < 1e-4
+        assert (hull.fixtures[0].density, hull.position[0]) == (5.0, pytest.approx(14 / 3))
+        assert hull.position[1] == pytest.approx(10 / 3 + 2 * length / 30)
+        assert len(legs) == 2 * len(anchors)
+        for k, leg in enumerate(legs):
+            half = np.abs(np.array(leg.fixtures[0].shape.vertices) * 30).max(axis=0)
+            thickness = width * (0.8 if k % 2 else 1.0)
+            assert half == pytest.approx([thickness / 2, length / 2], rel=1e-5)
+            assert leg.fixtures[0].density == 1.0
+        for (hip, knee), anchor in zip(simulation._legs, anchors, strict=True):
+            at = hull.GetLocalPoint(hip.anchorA)
+            assert tuple(at) == pytest.approx((anchor, -8 / 30), abs=1e-5)
+            assert hip.limits == pytest.approx((-0.8, 1.1))
+            assert knee.limits == pytest.approx((-1.6, -0.1))
+
     def test_the_push_is_uniform_in_5_either_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pushes: list[float] = []
         simulation = importlib.import_module("currgym.envs.stump_tracks.simulation")
