@@ -53,7 +53,8 @@ class Outcomes:
         scores: Further named columns (``pvl``, ``maxmc``, ``td``, ``loss``, ...).
 
     Raises:
-        ValueError: For a column of another length, or a non-finite value (row and task named).
+        ValueError: For a column of another length, a non-finite value (row and task named), or
+            one outside its range.
     """
 
     tasks: NDArray[Any]
@@ -99,6 +100,10 @@ class Outcomes:
         self.lengths = np.ones(n, dtype=np.int64) if given is None else given
         self.successes = self._column("successes", successes, n)
         self.trials = self._column("trials", trials, n)
+        if given is not None:
+            self._check_least("lengths", given, 0)
+        if self.trials is not None:
+            self._check_least("trials", self.trials, 1)
         self.discounted = self._column("discounted", discounted, n)
         self.terminated = self._column("terminated", terminated, n)
         self.truncated = self._column("truncated", truncated, n)
@@ -167,7 +172,12 @@ class Outcomes:
         if array.dtype is not dtype and array.dtype != dtype:
             # Checked before a cast that would turn NaN into some integer.
             self._check_finite(name, array)
-            array = array.astype(dtype)
+            cast = array.astype(dtype)
+            if dtype is _FLOAT:
+                self._check_finite(name, cast)  # None among objects has become NaN
+            elif dtype is _INT and not np.array_equal(cast, array):
+                raise ValueError(f"{name} must be whole numbers, got {values!r}")
+            array = cast
         elif dtype is _FLOAT:
             self._check_finite(name, array)
         if array.shape != (n,):
@@ -175,6 +185,15 @@ class Outcomes:
                 return array[None]
             raise ValueError(f"{name} must have shape ({n},), one entry a task, got {array.shape}")
         return array
+
+    def _check_least(self, name: str, array: IntArray, least: int) -> None:
+        values = array.tolist()
+        if values and min(values) < least:
+            row = int(np.argmin(array))
+            raise ValueError(
+                f"{name} must be at least {least}, got {values[row]} in row {row} "
+                f"(task {self.tasks[row]})"
+            )
 
     def _check_finite(self, name: str, array: NDArray[Any]) -> None:
         if array.dtype.kind != "f":

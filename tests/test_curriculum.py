@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from currgym import BoxTasks, Curriculum, DiscreteTasks, Outcomes, Proposals, Teacher, make_teacher
-from currgym.curriculum import Tickets
+from currgym.curriculum import SEED_LIMIT, Tickets
 from currgym.teaching import Batch
 
 BOX = BoxTasks([0, 0], [3, 6])
@@ -105,6 +105,19 @@ class TestTickets:
         assert outcomes.seeds.tolist() == tickets.seeds[[2, 0]].tolist()
         assert outcomes.probe is None
         assert list(c.open) == [1]
+
+
+class TestSeeds:
+    @pytest.mark.parametrize("seed", [0, 1, 7])
+    def test_the_stream_is_its_own(self, seed: int) -> None:
+        """A teacher made from the same number must not draw what the episodes are seeded with."""
+        seeds = Curriculum(Stranger(), seed=seed).issue(50).seeds
+        assert len(set(seeds.tolist())) == 50
+        shared = np.random.default_rng(seed)
+        for drawn in (shared.integers(SEED_LIMIT, size=256), shared.random(256) * SEED_LIMIT):
+            assert not set(np.floor(drawn).astype(np.int64).tolist()) & set(seeds.tolist())
+        again = Curriculum(Stranger(), seed=seed).issue(50).seeds
+        assert np.array_equal(seeds, again)
 
 
 class TestStrictness:

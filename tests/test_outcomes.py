@@ -91,6 +91,30 @@ def test_the_sum_may_overflow_where_no_value_does() -> None:
     assert len(Outcomes([0, 1], [1.7e308, 1.7e308])) == 2
 
 
+def test_a_missing_number_is_no_number() -> None:
+    """None among returns would become NaN in the cast, behind the look for it."""
+    with pytest.raises(ValueError, match=r"returns must be finite, got nan in row 1 \(task"):
+        Outcomes([[0.0], [1.0]], [1.0, None])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("lengths", [3, -5], r"lengths must be at least 0, got -5 in row 1"),
+        ("lengths", [3, 1.5], "lengths must be whole numbers"),
+        ("trials", [1, 0], r"trials must be at least 1, got 0 in row 1"),
+        ("ids", [0.7, 1], "ids must be whole numbers"),
+    ],
+)
+def test_counts_are_counts(column: str, values: list[float], message: str) -> None:
+    """A negative length would give steps back to the ledger."""
+    columns: dict[str, Any] = {column: values}
+    with pytest.raises(ValueError, match=message):
+        Outcomes([[0.0], [1.0]], [1.0, 2.0], **columns)
+    columns[column] = [float(round(abs(value)) or 1) for value in values]
+    assert getattr(Outcomes([[0.0], [1.0]], [1.0, 2.0], **columns), column).dtype == np.int64
+
+
 def test_non_finite_tasks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"tasks must be finite, got nan in row 1"):
         Outcomes([[0.0, 1.0], [2.0, np.nan]], [1.0, 2.0])

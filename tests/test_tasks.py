@@ -337,6 +337,22 @@ def test_levels_need_three_methods() -> None:
         space.difficulty_of(levels)
 
 
+def test_edits_are_reflected_and_do_not_pile_up_on_the_faces() -> None:
+    """Clipped steps would leave half of all edits of an extreme task where it was."""
+    rng = np.random.default_rng(0)
+    box = BoxTasks([0, 1], [3, 100], kinds=["real", "log"])
+    corner = np.repeat([[0.0, 100.0]], 4000, axis=0)
+    moved = box.to_unit(box.edit(corner, rng, size=0.1))
+    # |N(0, 0.1)| from either face: median 0.0674, none left on it.
+    assert np.median(moved[:, 0]) == pytest.approx(0.0674, abs=0.005)
+    assert np.median(1.0 - moved[:, 1]) == pytest.approx(0.0674, abs=0.005)
+    assert (moved[:, 0] > 0.0).all()
+    examples = DiscreteTasks(1000, difficulty=np.arange(1000))
+    ranks = examples.edit(np.zeros(4000, dtype=np.int64), rng, size=0.1)
+    assert np.mean(ranks == 0) < 0.02
+    assert np.median(ranks) == pytest.approx(67, abs=5)
+
+
 class Boards(TaskSpace):
     """Levels as the contract has them: sample and edit are all there is."""
 

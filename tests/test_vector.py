@@ -617,6 +617,31 @@ def test_scores_from_value_estimates(mode: AutoresetMode, asked: bool) -> None:
     assert cut > 3
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_an_end_that_is_both_is_an_end(mode: AutoresetMode) -> None:
+    """Terminated in the step of the time limit: the final observation is worth nothing."""
+
+    class Both(Countdown):
+        def step(self, action: Any) -> Any:
+            observation, _, terminated, _, info = super().step(action)
+            return observation, 1.0, terminated, terminated, info
+
+    def make() -> Any:
+        return currgym.ParameterizedEnv(Both(), BoxTasks([0, 0], [3, 6]), tell)
+
+    bare = SyncVectorEnv([make] * 2, autoreset_mode=mode)
+    teacher = Notebook(currgym.task_space(bare), needs=("td",))
+    vec = CurriculumVectorEnv(bare, teacher, gamma=1.0)
+    vec.value_function = lambda observations: np.full(len(observations), 10.0)
+    vec.reset()
+    for _ in range(8):
+        advance(vec, np.zeros(2, dtype=int))
+    assert teacher.outcomes
+    for outcomes in teacher.outcomes:
+        # |1 + 10 - 10| twice, and |1 - 10| at the end.
+        assert outcomes.scores["td"].tolist() == pytest.approx([11 / 3] * len(outcomes))
+
+
 def test_missing_values_raise_before_the_step() -> None:
     bare = walks(2, MODES[0])
     vec = CurriculumVectorEnv(bare, Notebook(declared(bare).task_space, needs=("pvl",)))

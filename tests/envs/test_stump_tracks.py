@@ -141,6 +141,24 @@ class TestTrack:
         bump = rng.uniform(-5.0, 5.0, len(levels))[0] / 30
         assert levels[1] - levels[0] == pytest.approx(bump)
 
+    def test_rough_ground_follows_its_formula(self) -> None:
+        """v <- 0.8 v + 0.01 sign(3.333 - y) + U(-rough, rough) / 30, then y <- y + v."""
+        track = track_of(3, roughness=5.0, obstacle_spacing=1.0)
+        rng = np.random.default_rng(3)
+        rng.standard_normal(len(track.stumps))
+        bumps = rng.uniform(-5.0, 5.0, len(track.stumps)) / 30.0
+        y, velocity = 400 / 30 / 4, 0.0
+        expected = [y]
+        for bump in bumps.tolist():
+            velocity = 0.8 * velocity + 0.01 * float(np.sign(400 / 30 / 4 - y)) + bump
+            y += velocity
+            expected.append(y)
+        # Each stump's foot, the landing after it, and the last level out to the end.
+        heights = [point[1] for point in track.ground[1:-1]]
+        np.testing.assert_allclose(heights[0::2], expected[:-1], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(heights[1::2], expected[1:], rtol=0, atol=1e-12)
+        assert track.ground[-1][1] == heights[-1]
+
 
 class TestLidar:
     def test_by_hand(self) -> None:
@@ -272,6 +290,53 @@ class TestPhysics:
         for part in simulation_of(env).parts:  # up in the air
             part.transform = ((part.position[0], part.position[1] + 3), part.angle)
         assert (env.step(np.zeros(4))[0][[8, 13]] == 0.0).all()
+
+    @pytest.mark.parametrize(
+        ("name", "corner", "width", "length", "anchors"),
+        [
+            ("short", (34, 1), 8, 17, [0.0, 0.0]),
+            ("default", (34, 1), 8, 34, [0.0, 0.0]),
+            ("quadru", (50, 5), 10, 51, [-1.2, -1.2, 0.85, 0.85]),
+            ("quadru-80", (50, 5), 10, 51, [-1.2, -1.2, 0.85, 0.85]),
+        ],
+    )
+    def test_bodies_have_the_papers_measures(
+        self, name: str, corner: tuple[int, int], width: int, length: int, anchors: list[float]
+    ) -> None:
+        """Read off the Box2D world; pixels of the original window, 30 to a unit."""
+        simulation = Simulation(Blueprint(BODIES[name]), track_of(), 0.0)
+        hull, *legs = simulation.parts
+        corners = np.array(hull.fixtures[0].shape.vertices) * 30
+        assert np.abs(corners - corner).sum(axis=1).min() < 1e-4
+        assert (hull.fixtures[0].density, hull.position[0]) == (5.0, pytest.approx(14 / 3))
+        assert hull.position[1] == pytest.approx(10 / 3 + 2 * length / 30)
+        assert len(legs) == 2 * len(anchors)
+        for k, leg in enumerate(legs):
+            half = np.abs(np.array(leg.fixtures[0].shape.vertices) * 30).max(axis=0)
+            thickness = width * (0.8 if k % 2 else 1.0)
+            assert half == pytest.approx([thickness / 2, length / 2], rel=1e-5)
+            assert leg.fixtures[0].density == 1.0
+        for (hip, knee), anchor in zip(simulation._legs, anchors, strict=True):
+            at = hull.GetLocalPoint(hip.anchorA)
+            assert tuple(at) == pytest.approx((anchor, -8 / 30), abs=1e-5)
+            assert hip.limits == pytest.approx((-0.8, 1.1))
+            assert knee.limits == pytest.approx((-1.6, -0.1))
+
+    def test_the_push_is_uniform_in_5_either_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pushes: list[float] = []
+        simulation = importlib.import_module("currgym.envs.stump_tracks.simulation")
+
+        def keep(blueprint: Blueprint, track: Track, push: float) -> Simulation:
+            pushes.append(push)
+            return Simulation(blueprint, track, push)
+
+        monkeypatch.setattr(simulation, "Simulation", keep)
+        env = StumpTracks()
+        for seed in range(200):
+            env.reset(seed=seed)
+        assert -5.0 <= min(pushes) < -4.8
+        assert 4.8 < max(pushes) <= 5.0
+        assert abs(float(np.mean(pushes))) < 0.6
 
 
 class TestReward:
