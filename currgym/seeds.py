@@ -61,7 +61,8 @@ class _Known(ISpawnableSeedSequence):
 def generator(seed: int) -> np.random.Generator:
     """Return Gymnasium's generator of a seed: ``gymnasium.utils.seeding.np_random(seed)[0]``."""
     if isinstance(seed, EpisodeSeed):
-        return np.random.Generator(np.random.PCG64(_Known(seed)))
+        known: Any = _Known(seed)  # which NumPy takes, and its stubs do not know
+        return np.random.Generator(np.random.PCG64(known))
     return seeding.np_random(seed)[0]
 
 

@@ -143,6 +143,8 @@ class ReturnScale:
         if width <= 0.0:
             # All returns alike so far: no information, the middle.
             return np.where(returns > self._high, 1.0, np.where(returns < self._low, 0.0, 0.5))
+        if returns.shape == (1,):  # the common case, without arrays
+            return np.array([min(max((returns.item() - self._low) / width, 0.0), 1.0)])
         scaled: FloatArray = np.minimum(np.maximum((returns - self._low) / width, 0.0), 1.0)
         return scaled
 

@@ -142,11 +142,15 @@ def main() -> None:
         options.windows = 20
     if options.windows < 1:
         parser.error(f"--windows must be at least 1, got {options.windows}")
+    if options.windows < 1000 and options.out == RESULTS:
+        parser.error("fewer than 1,000 windows are no figure to keep: give another --out")
     with warnings.catch_warnings():
         # One step does not converge, and windows with repeated rows make k-means warn.
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = compare(options.windows)
     print(report(found))
+    if options.windows < 1000:
+        print("illustration, no verdict: the figures are of 1,000 windows")
     found["readme"] = [
         {
             "what": f"alp-gmm's mixtures on {found['windows']:,} stored windows: AIC better than a "

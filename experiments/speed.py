@@ -326,6 +326,8 @@ def main() -> None:
     if arguments.short and arguments.out == RESULTS:
         parser.error("--short is no figure to keep: give another --out")
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if arguments.short:
+        print("illustration, no verdict: a few repeats each")
     for name in arguments.only or MEASUREMENTS:
         result = MEASUREMENTS[name](arguments.short)
         kept[name] = {**result, "machine": machine()}

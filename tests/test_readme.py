@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from currgym import cli
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,6 +38,34 @@ def test_links_and_pictures_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         if "://" not in target:
             assert (ROOT / target).exists(), target
+
+
+def _lines() -> list[list[str]]:
+    blocks = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
+    words = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [line[1:] for line in words if line[:1] == ["currgym"] and line[1] in _CHECKED]
+
+
+_CHECKED = ("train", "compare")
+
+
+@pytest.mark.parametrize("arguments", _lines(), ids=lambda line: " ".join(line[:4]))
+def test_shell_lines_are_accepted(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand, with the work itself left out, and once more with every --set of the text."""
+    for name in ("_train", "_run_study", "_write_report"):
+        monkeypatch.setattr(cli, name, lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 0
+    settings = re.findall(r"--set (\S+?=[^\s`]+)", TEXT)
+    assert len(settings) >= 3
+    given = [word for setting in settings for word in ("--set", setting)]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "CartPole-v0", "--teacher", "alp-gmm", "--out", "set", *given])
+    assert stop.value.code == 0
 
 
 @pytest.mark.slow

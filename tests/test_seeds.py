@@ -46,10 +46,11 @@ def test_a_seed_travels_as_a_plain_number() -> None:
 
 
 def test_an_episode_of_a_curriculum_is_that_of_a_plain_reset() -> None:
-    vec = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("currgym/CartPole-v0")] * 3)
-    vec = currgym.CurriculumVectorEnv(vec, "random", seed=0)
-    native = gymnasium.make_vec("currgym/CartPole-v0", num_envs=3)
-    native = currgym.CurriculumVectorEnv(native, "random", seed=0)
+    bare = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("currgym/CartPole-v0")] * 3)
+    vec = currgym.CurriculumVectorEnv(bare, "random", seed=0)
+    native = currgym.CurriculumVectorEnv(
+        gymnasium.make_vec("currgym/CartPole-v0", num_envs=3), "random", seed=0
+    )
     observations, _ = vec.reset()
     assert np.array_equal(native.reset()[0], observations)
     env = gymnasium.make("currgym/CartPole-v0")
@@ -57,5 +58,5 @@ def test_an_episode_of_a_curriculum_is_that_of_a_plain_reset() -> None:
         seed = int(vec.tickets.seeds[i])
         alone, _ = env.reset(seed=seed, options={"task": vec.tickets.tasks[i]})
         assert np.array_equal(alone, observations[i])
-        assert vec.env.envs[i].unwrapped.np_random_seed == seed
-        assert type(vec.env.envs[i].unwrapped.np_random_seed) is int
+        assert bare.envs[i].unwrapped.np_random_seed == seed
+        assert type(bare.envs[i].unwrapped.np_random_seed) is int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,8 @@ def rebuild_teacher(
         trust: Allow importing the modules that the configuration names.
 
     Raises:
-        ValueError: If the log contradicts itself: a proposed task is not what the teacher proposes
-            now (another version of currgym, or a damaged file).
+        ValueError: If the log ends before that ticket, as it does while a run goes on or after it
+            was killed: its files reach the disk one by one.
     """
     run = Run.open(folder, trust)
     teacher = _fresh_teacher(run)
@@ -65,19 +66,25 @@ def rebuild_teacher(
             count = int(call["count"])
             if call["call"] == "propose":
                 if before_ticket is not None and before_ticket < issued + count:
-                    break
+                    return teacher
                 teacher.propose(count)
                 issued += count
             elif call["call"] == "requests":
                 if before_ticket is not None and before_ticket < issued + count:
-                    break
+                    return teacher
                 teacher.requests()
                 issued += count
             else:
-                rows = [
-                    next(probes if call["call"] == "probed" else episodes) for _ in range(count)
-                ]
+                log = probes if call["call"] == "probed" else episodes
+                rows = list(itertools.islice(log, count))
+                if len(rows) < count:
+                    break
                 teacher.update(_outcomes(rows, teacher.space, call["call"] == "probed"))
+    if before_ticket is not None:
+        raise ValueError(
+            f"the log of {folder} ends before ticket {before_ticket} was proposed, as it does "
+            "while a run goes on or after it was killed: resume it, or ask about an earlier one"
+        )
     return teacher
 
 

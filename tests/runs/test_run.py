@@ -225,6 +225,22 @@ def test_why_is_the_teacher_before_it_proposed(digits: Any) -> None:
         explain(run.folder, 5000)
 
 
+def test_why_does_not_guess_where_the_log_is_torn(digits: Any) -> None:
+    """A kill leaves files of unequal age: episodes that calls.csv does not know of yet."""
+    run = digits()
+    run.train()
+    calls, episodes = run.folder / "calls.csv", run.folder / "episodes.csv"
+    whole, lines = calls.read_bytes(), calls.read_bytes().splitlines(keepends=True)
+    calls.write_bytes(b"".join(lines[: len(lines) // 2]))
+    assert explain(run.folder, 100).outcomes_seen == 96
+    with pytest.raises(ValueError, match="ends before ticket 900 was proposed"):
+        explain(run.folder, 900)
+    calls.write_bytes(whole)
+    lines = episodes.read_bytes().splitlines(keepends=True)
+    episodes.write_bytes(b"".join(lines[: len(lines) // 2]))
+    assert rebuild_teacher(run.folder).seen <= len(lines) // 2
+
+
 def test_fork_goes_on_with_the_student_under_another_teacher(digits: Any, tmp_path: Path) -> None:
     run = digits()
     stop_at(run, 480)
