@@ -218,6 +218,8 @@ class Tally:
     trials: int = 0
     lost_checkpoints: int = 0
     orphans: int = 0
+    longest: float = 0.0
+    """Seconds until the last process of a killed run was gone."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -365,7 +367,9 @@ def kill_once(
         if code not in (0, -signal.SIGKILL):
             tally.problems.append(f"{scenario.name}: exit code {code}")
         place = bench.phase(victim)
+    begin = time.monotonic()
     orphaned = still_there(leader)
+    tally.longest = max(tally.longest, time.monotonic() - begin)
     tally.orphans += len(orphaned)
     for pid in orphaned:
         tally.problems.append(f"{scenario.name}: process {pid} outlived its run")
@@ -387,8 +391,11 @@ def kill_once(
 
 
 def still_there(leader: int) -> list[int]:
-    """Return what is left of a session half a minute after its leader's death."""
-    limit = time.monotonic() + 30.0
+    """Return what is left of a session three minutes after its leader's death.
+
+    A worker that was just being started first loads its libraries, then sees that nobody is there.
+    """
+    limit = time.monotonic() + 180.0
     while (left := session_members(leader)) and time.monotonic() < limit:
         time.sleep(0.02)
     return left
@@ -549,6 +556,7 @@ def document(tally: Tally, kills: int, seconds: float) -> dict[str, Any]:
         "equal_to_twin": tally.resumed_equal,
         "lost_checkpoints": tally.lost_checkpoints,
         "orphans": tally.orphans,
+        "last_process_gone_after_seconds": round(tally.longest, 1),
         "problems": tally.problems,
         "seconds": round(seconds),
         "python": platform.python_version(),

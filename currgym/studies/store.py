@@ -47,6 +47,22 @@ _INSERT = (
 _SETTLED = ("steps", "solved", "area", "return", "seconds", "ledger", "error")
 
 
+_NUMBER = "IN ('real', 'integer', 'null')"
+_RULES = {
+    "runs": "typeof(key)='text' AND typeof(folder)='text' AND folder LIKE 'runs/%' AND "
+    "instr('/' || folder || '/', '/../')=0 AND instr(folder, char(0))=0 AND state IN "
+    f"{STATES!r} AND typeof(steps)='integer' AND typeof(budget)='integer' AND "
+    "typeof(seed)='integer' AND typeof(label)='text' AND typeof(env)='text' AND "
+    "typeof(teacher)='text' AND typeof(student)='text' AND typeof(parameters)='text' AND "
+    f'typeof(solved) {_NUMBER} AND typeof(area) {_NUMBER} AND typeof("return") {_NUMBER} AND '
+    f"typeof(seconds) {_NUMBER}",
+    "evaluations": "typeof(key)='text' AND typeof(step)='integer' AND "
+    f'typeof(solved) {_NUMBER} AND typeof("return") {_NUMBER}',
+}
+"""What holds of every row, whoever wrote it: folders lie in the store, numbers are numbers."""
+_OUTSIDE = ("is full", "readonly", "locked", "unable to open", "disk i/o")
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """One row of the index.
@@ -126,34 +142,67 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
-            try:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=NORMAL")
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version > _VERSION:
-                    raise ValueError(f"{self.path} has format {version}: update currgym")
-                connection.executescript(_SCHEMA)
-                connection.execute(f"PRAGMA user_version={_VERSION}")
-            except sqlite3.DatabaseError as error:
-                connection.close()
-                raise ValueError(
-                    f"{self.path} is damaged ({error}): 'currgym study status FILE --rebuild' "
-                    "makes it anew from the run folders"
-                ) from None
+            with self._sound():
+                connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+                try:
+                    self._prepare(connection)
+                except BaseException:
+                    connection.close()
+                    raise
             self._connection = connection
         return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Bring an index into its form, and see that it is one: it may be of any origin."""
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise ValueError(f"{self.path} has format {version}: update currgym")
+        connection.executescript(_SCHEMA)
+        connection.execute(f"PRAGMA user_version={_VERSION}")
+        for table, rule in _RULES.items():
+            bad = connection.execute(f"SELECT key FROM {table} WHERE NOT ({rule}) LIMIT 1")
+            if (row := bad.fetchone()) is not None:
+                raise sqlite3.DatabaseError(f"what it says of {row[0]!r:.12} in {table} is not so")
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        """Say what is wrong with the index: its disk, or itself.
+
+        Raises:
+            OSError: If it cannot be read or written now.
+            ValueError: If it is damaged.
+        """
+        try:
+            yield
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            text = str(error)
+            if any(word in text.lower() for word in _OUTSIDE):
+                raise OSError(f"{self.path}: {text}") from error
+            raise ValueError(
+                f"{self.path} is damaged ({text}): 'currgym study status FILE --rebuild' makes it "
+                "anew from the run folders"
+            ) from error
+
+    def _query(self, sql: str, values: Iterable[Any] = ()) -> list[Any]:
+        connection = self._open()
+        with self._sound():
+            return connection.execute(sql, tuple(values)).fetchall()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._open()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+        with self._sound():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # what is to be told is the first error
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the index."""
@@ -275,14 +324,14 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """Return how many runs are in each state."""
-        rows = self._open().execute("SELECT state, COUNT(*) FROM runs GROUP BY state").fetchall()
+        rows = self._query("SELECT state, COUNT(*) FROM runs GROUP BY state")
         return {state: dict(rows).get(state, 0) for state in STATES}
 
     def curves(self, keys: Iterable[str]) -> dict[str, list[tuple[int, float, float]]]:
         """Return each finished run's evaluations: key -> [(step, share solved, mean return)]."""
         found: dict[str, list[tuple[int, float, float]]] = {key: [] for key in keys}
         for marks, part in _parts(found):
-            rows = self._open().execute(
+            rows = self._query(
                 'SELECT key, step, solved, "return" FROM evaluations '
                 f"WHERE key IN ({marks}) ORDER BY key, step",
                 part,
@@ -292,11 +341,11 @@ class Store:
         return found
 
     def _rows(self, where: str, values: Iterable[Any]) -> list[StoredRun]:
-        rows = self._open().execute(
+        rows = self._query(
             "SELECT key, folder, label, env, teacher, preset, parameters, student, seed, budget, "
             'state, steps, solved, area, "return", seconds, error, ledger, owner '
             f"FROM runs {where}",
-            tuple(values),
+            values,
         )
         return [
             StoredRun(
