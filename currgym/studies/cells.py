@@ -63,14 +63,30 @@ def cells_of(spec: StudySpec, strict: bool = False) -> list[Cell]:
         spec: The study.
         strict: Versions of other packages count too.
     """
-    found = []
-    for seed in spec.seeds:
-        for panel in spec.panels:
-            found += [_cell(spec, panel, arm, seed, strict) for arm in spec.arms]
-    return found
+    makers = {
+        (panel.label, arm.label): _maker(replace(panel.base, teacher=arm.teacher), strict)
+        for panel in spec.panels
+        for arm in spec.arms
+    }
+    return [
+        _cell(spec, panel, arm, seed, makers)
+        for seed in spec.seeds
+        for panel in spec.panels
+        for arm in spec.arms
+    ]
 
 
-def _cell(spec: StudySpec, panel: Panel, arm: Arm, seed: int, strict: bool) -> Cell:
+Maker = tuple[str, Mapping[str, str] | None]
+
+
+def _maker(config: RunConfig, strict: bool) -> Maker:
+    """Return by what a run is made: the hash of its code, and versions where they count."""
+    return code_of(config), _versions(_roots(config)) if strict else None
+
+
+def _cell(
+    spec: StudySpec, panel: Panel, arm: Arm, seed: int, makers: Mapping[tuple[str, str], Maker]
+) -> Cell:
     config = replace(
         panel.base,
         teacher=arm.teacher,
@@ -81,16 +97,16 @@ def _cell(spec: StudySpec, panel: Panel, arm: Arm, seed: int, strict: bool) -> C
     )
     source = None
     if arm.of is not None:
-        source = _cell(spec, panel, spec.arm(arm.of), spec.other_seed(seed), strict)
+        source = _cell(spec, panel, spec.arm(arm.of), spec.other_seed(seed), makers)
     asked = _question(config)
     question = _hash({"question": asked, "replays": source.question if source else None})
-    code = code_of(config)
+    code, versions = makers[panel.label, arm.label]
     key = _hash(
         {
             "question": asked,
             "replays": source.key if source else None,
             "code": code,
-            "versions": _versions(_roots(config)) if strict else None,
+            "versions": versions,
         }
     )
     return Cell(

@@ -325,16 +325,18 @@ class StudyWatcher:
         from currgym.studies import Study
 
         self.study = Study.open(path)
+        self._curves: dict[str, list[Point]] = {}
         self._pace = _Pace()
 
     def look(self) -> StudyView:
         """Return what there is now."""
         study = self.study
         runs: dict[str, Any] = {}
-        curves: dict[str, list[Point]] = {}
+        curves = self._curves
         if study.store.path.exists():
             runs = study.store.runs(cell.key for cell in study.cells)
-            curves = study.store.curves(k for k, run in runs.items() if run.state == "done")
+            done = [k for k, run in runs.items() if run.state == "done" and k not in curves]
+            curves.update(study.store.curves(done))
         arms = []
         for panel in study.spec.panels:
             for arm in study.spec.arms:

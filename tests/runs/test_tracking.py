@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,10 @@ class Failing(Noisy):
 
 
 @pytest.fixture
-def trackers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def trackers(monkeypatch: pytest.MonkeyPatch) -> None:
     TRACKERS.load()
     monkeypatch.setitem(TRACKERS._things, "noisy", Noisy)
     monkeypatch.setitem(TRACKERS._things, "failing", Failing)
-    return None
 
 
 def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
