@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from currgym.statistics import fewest_seeds, t_interval
+from currgym.statistics import TUNING_SEEDS_FROM, conclude_bar, t_interval
 
 RESULTS = Path(__file__).parent / "results"
 ATTEMPTS = 20_000
@@ -91,7 +91,6 @@ def main() -> None:
         arguments.first_seed, arguments.first_seed + (3 if arguments.short else arguments.seeds)
     )
     rows = dict(list(ROWS.items())[:3]) if arguments.short else ROWS
-    enough = len(seeds) >= fewest_seeds("simulated")
     found: dict[str, Any] = {}
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         jobs = {
@@ -114,13 +113,9 @@ def main() -> None:
                 flush=True,
             )
     default = found["alp-gmm, the paper's defaults"]
-    verdict = "illustration, no verdict"
-    if enough:
-        verdict = (
-            "supported"
-            if default["low"] > BAR
-            else ("contradicted" if default["high"] < BAR else "inconclusive")
-        )
+    planned = seeds[-1] < TUNING_SEEDS_FROM
+    mean = t_interval(np.array(default["scores"]))
+    verdict = conclude_bar(mean, BAR, "simulated", len(seeds), planned).word
     print(f"no worse than the original (bar {BAR} %): {verdict}, {len(seeds)} seeds")
     best = found["alp-gmm, recommended"]
     document = {

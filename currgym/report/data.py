@@ -461,7 +461,9 @@ class Study:
             0.0,
             100.0,
         )
-        returned = Metric("return", "minus test loss" if supervised else "mean test return", "", "return")
+        returned = Metric(
+            "return", "minus test loss" if supervised else "mean test return", "", "return"
+        )
         successes = [run.evaluations.successes for run in self.runs]
         known = any(len(s) for s in successes) and all(np.isfinite(s).all() for s in successes)
         return (mastered, returned) if known else (returned,)

@@ -138,7 +138,7 @@ class RunConfig:
             importlib.import_module(module)
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["rl", "supervised", "simulated"]:
         """``"rl"``, ``"supervised"`` or ``"simulated"``."""
         if is_toy(self.env):
             return "simulated"
