@@ -1,12 +1,12 @@
 """How often does a nominal 95 % interval hold the true value? The table behind what is offered.
 
-    python experiments/coverage.py            5,000 studies a cell, some minutes
-    python experiments/coverage.py --short    300 studies a cell, n = 8 and 20: illustration, no verdict
+    python experiments/coverage.py            4,000 studies a cell or 1,500, some minutes
+    python experiments/coverage.py --short    300 studies a cell: illustration, no verdict
 
 *Question:* does each method of ``currgym.statistics`` cover 93 to 97 % where it is offered (more
 where outcomes are discrete, or nothing is assumed of them)? *Endpoint:* share of simulated studies
-whose interval holds the truth, at n = 5, 8, 10, 20, 30. It also measures how often a test errs whose
-arms are paired by the correlation of its own runs. Writes coverage.json.
+whose interval holds the truth, at n = 5, 8, 10, 20, 30. It also measures how often a test errs
+whose arms are paired by the correlation of its own runs. Writes coverage.json.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def main() -> None:
     start = time.perf_counter()
     print("Per cent of simulated studies whose nominal 95 % interval holds the true value.")
     print("In brackets: refused at this n for this shape.\n")
-    print(f"{'method':40} {'shape':8} {'outcome':44} " + " ".join(f"{f'n = {n}':>7}" for n in sizes))
+    print(
+        f"{'method':40} {'shape':8} {'outcome':44} " + " ".join(f"{f'n = {n}':>7}" for n in sizes)
+    )
     rows = []
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         jobs = [
