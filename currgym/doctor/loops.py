@@ -73,9 +73,7 @@ def _stack(env: Any) -> Iterator[Any]:
 
 
 def _curriculum(layer: Any) -> Curriculum | None:
-    found = vars(layer).get("curriculum") or getattr(
-        vars(layer).get("core"), "curriculum", None
-    )
+    found = vars(layer).get("curriculum") or getattr(vars(layer).get("core"), "curriculum", None)
     return found if isinstance(found, Curriculum) else None
 
 

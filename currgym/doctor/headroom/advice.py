@@ -133,7 +133,9 @@ def _transfer(found: Headroom) -> Any:
     matrix = np.mean([f.transfer for f in found.forks], axis=0)
     gain = np.mean([f.gain for f in found.forks], axis=0)
     title = "Transfer: gain on a column's cell of training on a row's cell, per cent of the range"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True
+    )
     table.add_column("trained on")
     for cell in range(len(found.cells)):
         table.add_column(str(cell), justify="right")
@@ -159,9 +161,7 @@ def _signals(summary: Summary) -> Any:
         remark = "knows" if known[name] else ""
         if signal.silent:
             remark = f"silent at {signal.silent} checkpoints" + (f"; {remark}" if remark else "")
-        table.add_row(
-            name, said(signal.correlation), said(signal.following, 100.0, "%"), remark
-        )
+        table.add_row(name, said(signal.correlation), said(signal.following, 100.0, "%"), remark)
     ceiling = "unknown" if summary.ceiling is None else f"{summary.ceiling:.2f}"
     table.add_row("noise ceiling", ceiling, "", "what a perfect signal could reach")
     table.add_row("greedy oracle", "", said(summary.oracle, 100.0, "%"), "best cell, cross-valued")

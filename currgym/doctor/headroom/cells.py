@@ -118,7 +118,9 @@ def _live_dimensions(space: TaskSpace) -> dict[str, int | None]:
         try:
             space.to_unit([0])
         except ValueError as error:
-            raise ValueError(f"examples without a difficulty cannot be cut in cells: {error}") from None
+            raise ValueError(
+                f"examples without a difficulty cannot be cut in cells: {error}"
+            ) from None
         return {"difficulty rank": space.n}
     if not isinstance(space, BoxTasks) or space.unit_dim == 0:
         raise ValueError(f"{space!r} cannot be cut in cells: it has no dimension that varies")

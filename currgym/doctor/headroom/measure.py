@@ -367,7 +367,9 @@ class _Works:
             probes: list[Probes] = []
             steps = run.milestones
             for k, step in enumerate(steps):
-                self._progress(f"probing checkpoint {k} of {len(steps) - 1}", self._done, self._total)
+                self._progress(
+                    f"probing checkpoint {k} of {len(steps) - 1}", self._done, self._total
+                )
                 probes.append(probe(run, step, self.cells, self.plan.probes))
                 _charge(ledger, asdict(probes[-1].ledger))
                 if k == 0:
