@@ -18,7 +18,7 @@ from scipy import stats
 
 from currgym.statistics.bounded import gaffke_limits
 from currgym.statistics.curves import Times
-from currgym.statistics.domains import FEWEST_VALUES, offered
+from currgym.statistics.domains import offered
 from currgym.statistics.robust import (
     BOOTSTRAP_ABOVE,
     FEWEST_RUNS,
@@ -216,9 +216,7 @@ def _mixed(
 ) -> Ends:
     low, high = far(x, y, rng)
     at = differs_near_a_bound(x, y)
-    if x.shape[1] < FEWEST_VALUES["bounded_difference"]["bounded"]:
-        low[at] = high[at] = math.nan
-    elif at.any():
+    if at.any():
         below, above = spans(x[at], y[at])
         width = above - below
         ends = near(

@@ -183,7 +183,7 @@ def test_one_seed_and_none_have_no_interval() -> None:
     assert found.verdict.word == "illustration, no verdict"
 
 
-def test_near_a_bound_a_few_seeds_have_an_estimate_only() -> None:
+def test_a_few_seeds_have_an_estimate_only() -> None:
     arms = [ArmValues("random", dict.fromkeys(range(3), 0.0)), arm("alp-gmm", 0.5, 3)]
     found = conclude_panel(arms, "solved", "rl", range(3), "random")["alp-gmm"]
     assert found.difference is not None
