@@ -159,8 +159,8 @@ footer { color: var(--quiet); font-size: 0.8125rem; padding-top: 1.25rem; paddin
   svg.gain { width: 15rem; }
   td.parts .part { font-size: 6.5pt; }
   table.gains td.fact, table.gains td.words { font-size: 7pt; }
-  .controls button, .controls input, .controls select, .controls label, details,
-    button.sort::after { display: none; }
+  .controls button, .controls input, .controls select, .controls label, .screen,
+    details:not(.said), details.said summary, button.sort::after { display: none; }
   .controls.slider { position: static; }
   .panels.wide { grid-template-columns: 1fr 1fr; }
   th { font-size: 7.5pt; }

@@ -233,9 +233,9 @@ def frontier_section(sheet: Sheet, study: Study) -> str:
     body.append(f'<div class="panels wide">{"".join(strips)}</div>')
     if planes:
         body.append(
-            "<h3>At one time</h3><p>Move the slider to go through the training: the frame on the "
-            "strips marks the time. Outlines: the teacher's Gaussians at two standard deviations, "
-            "or its windows and regions; dots: tasks it would propose; diamonds: tasks it keeps."
+            '<h3>At one time</h3><p><span class="screen">Move the slider to go through the '
+            "training. </span>The frame on the strips marks the time. Outlines: the teacher's "
+            "Gaussians at two standard deviations, or its windows and regions; dots: tasks it would propose; diamonds: tasks it keeps."
             "</p>"
         )
         body.append(_slider(study, prefix))
@@ -258,8 +258,8 @@ def _percent(interval: Interval) -> str:
 def _states_text(known: dict[str, Frontier], study: Study) -> str:
     runs = sum(len(f.by_run) for f in known.values())
     return (
-        "<details><summary>What learnable means here</summary><p>Every training attempt belongs to "
-        "the test task nearest to it. A run masters a test task when at least "
+        '<details class="said"><summary>What learnable means here</summary><p>Every training '
+        "attempt belongs to the test task nearest to it. A run masters a test task when at least "
         f"{100 * MASTERED_FROM:.0f}&nbsp;% of its episodes in an evaluation succeed. A step went "
         f"to a task that was <em>{STATES[0]}</em> if the run's latest evaluation says so; "
         f"<em>{STATES[1]}</em> if not, but some student of this study that had mastered no more of "
