@@ -68,7 +68,8 @@ button.sort { font: inherit; color: inherit; background: none; border: 0; paddin
 button.sort::after { content: "\\2195"; color: #a9a499; margin-left: 0.25em; font-size: 0.85em; }
 th[aria-sort="ascending"] button.sort::after { content: "\\2191"; color: var(--ink); }
 th[aria-sort="descending"] button.sort::after { content: "\\2193"; color: var(--ink); }
-svg.gain { display: block; width: 20rem; height: auto; print-color-adjust: exact;
+.uses { display: block; color: var(--quiet); font-size: 0.75rem; font-weight: 400; }
+svg.gain { display: block; width: 19rem; height: auto; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; }
 svg.gain text { font: 11px system-ui, sans-serif; fill: #5a5a5a; font-weight: 400; }
 table.gains th, table.gains td { padding-right: 0.6rem; }
