@@ -16,12 +16,7 @@ from currgym.studies import Arm
 from currgym.studies.study import StudyProgress
 
 HERE = str(Path(__file__).parent)
-# The driver's own clean-up, at interpreter exit or by the collector, is Ray's business.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.slow
 SMALL: dict[str, Any] = {
     "num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 1024**2,
 }  # fmt: skip
