@@ -100,7 +100,7 @@ class RunConfig:
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
-        milestones: Steps from which on the first checkpoint is taken at once and kept, to fork from.
+        milestones: Steps at which a checkpoint is taken (at the first safe point) and kept for good.
     """
 
     env: str
