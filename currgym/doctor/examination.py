@@ -138,7 +138,7 @@ def diagnose_loop(build: Callable[[], Any], name: str | None = None) -> Diagnosi
         build: Returns what the algorithm trains on, or that and what it is evaluated on.
         name: For messages.
     """
-    diagnosis = Diagnosis(name or getattr(build, "__name__", repr(build)))
+    diagnosis = Diagnosis(name or str(getattr(build, "__name__", build)))
     ward = _Examination(diagnosis, lambda what: None)
     built: list[Any] = []
 

@@ -117,8 +117,8 @@ def teacher_moves(subject: Subject, teacher: str | type[Teacher]) -> Finding | N
         return None
     return Finding(
         "teacher-moves",
-        f"told {built!r} of {ATTEMPTS:,} planted attempts: progress at low {_live_names(space)[column]}, none "
-        "elsewhere",
+        f"told {built!r} of {ATTEMPTS:,} planted attempts: progress at low "
+        f"{_live_names(space)[column]}, none elsewhere",
         f"what it proposes moved by {moved:.0%} (chance alone: {noise:.0%})",
         "look whether its update is reached and keeps what it hears, and whether return_range is "
         "that of raw returns; a teacher that needs more attempts than these to move is slow here",
@@ -148,4 +148,4 @@ def _shares(teacher: Teacher, space: TaskSpace, column: int) -> NDArray[np.float
     """Return how proposals are spread over a column of the cube."""
     unit = space.to_unit(teacher.preview(2000, np.random.default_rng(47)))[:, column]
     counts, _ = np.histogram(unit, bins=BINS, range=(0.0, 1.0))
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())

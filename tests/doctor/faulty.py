@@ -1,4 +1,4 @@
-"""Planted faults: environments, teachers and loops that are wrong in one way each, and healthy ones.
+"""Planted faults: environments, teachers and loops wrong in one way each; and healthy ones.
 
 Every fault is one that people make: most are shortened from code seen in the wild.
 """
@@ -197,7 +197,7 @@ class _Windy(CartPoleEnv):
 
     def step(self, action: Any) -> Any:
         self.force_mag = 10.0 + self.wind.normal()
-        return super().step(action)
+        return super().step(action)  # type: ignore[no-untyped-call]
 
 
 def has_its_own_chance() -> Env:
@@ -212,7 +212,7 @@ class _GlobalWind(CartPoleEnv):
 
     def step(self, action: Any) -> Any:
         self.force_mag = 10.0 + np.random.normal()  # noqa: NPY002 - the fault
-        return super().step(action)
+        return super().step(action)  # type: ignore[no-untyped-call]
 
 
 def seeds_the_whole_process() -> Env:
@@ -285,7 +285,7 @@ def time_out_is_failure() -> Env:
 
 class _Dividing(CartPoleEnv):
     def step(self, action: Any) -> Any:
-        observation, reward, *rest = super().step(action)
+        observation, reward, *rest = super().step(action)  # type: ignore[no-untyped-call]
         return observation, float(reward) if self.gravity > 4.0 else math.nan, *rest
 
 
@@ -561,11 +561,13 @@ def bipedal_walker() -> Env:
 
 def minigrid_rooms() -> Env:
     import minigrid  # noqa: F401 - registers
-    from minigrid.envs import EmptyEnv
+    from minigrid.envs.empty import EmptyEnv
     from minigrid.wrappers import ImgObsWrapper
 
     def build(size: int) -> Env:
-        return ImgObsWrapper(EmptyEnv(size=size, agent_start_pos=None, max_steps=60))
+        wrapper: Any = ImgObsWrapper  # without types
+        made: Env = wrapper(EmptyEnv(size=size, agent_start_pos=None, max_steps=60))
+        return made
 
     def apply(env: Env, task: Mapping[str, Any]) -> Env:
         new = build(int(task["size"]))

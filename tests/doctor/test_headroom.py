@@ -147,9 +147,9 @@ def test_a_constant_signal_knows_nothing_and_constant_gains_say_nothing() -> Non
     assert flat.ceiling is None
 
 
-def test_a_cell_without_both_halves_is_refused() -> None:
-    with pytest.raises(ValueError, match="cell 1 has 1"):
-        Grid(np.array([0, 0, 1]), np.array([0.5, 0.5]))
+def test_a_cell_without_evaluation_is_refused() -> None:
+    with pytest.raises(ValueError, match="cell 1 has no evaluation"):
+        Grid(np.array([0, 0, 2]), np.full(3, 1 / 3))
 
 
 def checkpoints(
@@ -246,7 +246,8 @@ def test_forks_draw_from_their_seed(tmp_path: Path) -> None:
         document = json.loads((fork.folder / "config.json").read_text())
         assert document["forked_from"]["ledger"]["steps"] == 300
         assert summary["ledger"]["steps"] == 400
-        return (fork.folder / "episodes.csv").read_bytes()
+        log: bytes = (fork.folder / "episodes.csv").read_bytes()
+        return log
 
     assert episodes("a", 5) == episodes("b", 5) != episodes("c", 6)
     assert episodes("d", None) == episodes("e", 0)

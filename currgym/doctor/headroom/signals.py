@@ -258,4 +258,4 @@ def _disagreement(now: Probes, cells: Cells, scale: tuple[float, float], seed: i
             warnings.simplefilter("ignore", ConvergenceWarning)
             network.fit(inputs[rows], targets[rows])
         values.append(network.predict(inputs))
-    return np.std(values, axis=0, ddof=1)
+    return np.asarray(np.std(values, axis=0, ddof=1))
