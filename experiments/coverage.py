@@ -73,7 +73,9 @@ def main() -> None:
     start = time.perf_counter()
     print("Per cent of simulated studies whose nominal 95 % interval holds the true value.")
     print("In brackets: refused at this n for this shape.\n")
-    print(f"{'method':40} {'shape':8} {'outcome':44} " + " ".join(f"{f'n = {n}':>7}" for n in sizes))
+    print(
+        f"{'method':40} {'shape':8} {'outcome':44} " + " ".join(f"{f'n = {n}':>7}" for n in sizes)
+    )
     rows = []
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         jobs = [

@@ -114,15 +114,19 @@ def make_run(folder: Path, teacher: str, seed: int, episodes: int) -> None:
         "attempts": episodes, "steps": steps, "evaluations": EVALUATIONS * 300,
         "evaluation_steps": EVALUATIONS * 30_000, "updates": steps // 64,
     }  # fmt: skip
-    summary = {"finished": True, "ledger": ledger, "seconds": 600.0, "fps": steps / 600, "solved": 0.5}
+    summary = {
+        "finished": True,
+        "ledger": ledger,
+        "seconds": 600.0,
+        "fps": steps / 600,
+        "solved": 0.5,
+    }
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
 def make_study(folder: Path, seeds: int, episodes: int) -> None:
     """Write a study of five teachers."""
-    runs = {
-        label: [f"runs/{label}/seed-{seed}" for seed in range(seeds)] for label in ARMS
-    }
+    runs = {label: [f"runs/{label}/seed-{seed}" for seed in range(seeds)] for label in ARMS}
     for label, places in runs.items():
         for seed, place in enumerate(places):
             make_run(folder / place, label, seed, episodes)
@@ -157,7 +161,9 @@ def main() -> None:
     finally:
         if given.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"{len(ARMS)} teachers x {seeds} seeds x {episodes:,} episodes, {log:,.0f} MB of episodes")
+    print(
+        f"{len(ARMS)} teachers x {seeds} seeds x {episodes:,} episodes, {log:,.0f} MB of episodes"
+    )
     print(f"written in {made:.0f} s; page: {size:.1f} MB in {seconds:.1f} s ({cpu:.1f} s of CPU)")
     if given.short:
         print("illustration, no verdict")

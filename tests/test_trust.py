@@ -122,7 +122,8 @@ def test_a_difficulty_is_not_imported() -> None:
     with pytest.raises(ValueError, match="pass trust"):
         space_from_config(space)
     assert TRAP not in sys.modules
-    assert space_from_config(space, trust=True).difficulty is print
+    trusted: object = space_from_config(space, trust=True).difficulty
+    assert trusted is print
 
 
 class Payload:
