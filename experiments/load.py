@@ -223,7 +223,10 @@ def verdict(document: dict[str, Any]) -> dict[str, bool]:
 def show(what: str, cost: dict[str, Any]) -> None:
     """Print one part."""
     memory = cost["memory"]
-    print(f"{what}: {cost['seconds']:.0f} s of wall-clock, {cost['cpu_seconds']:.0f} s of CPU")
+    print(
+        f"{what}: {cost['seconds']:.0f} s of wall-clock, {cost['cpu_seconds']:.0f} s of CPU",
+        flush=True,
+    )
     for name in ("runs_a_cpu_minute", "episodes_a_cpu_second", "kilobytes_a_run"):
         if name in cost:
             print(f"  {name.replace('_', ' ')}: {cost[name]:,}")

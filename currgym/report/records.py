@@ -172,7 +172,8 @@ class Run:
         successes = np.full(len(rows), np.nan)
         told = rows["success"] != ""
         successes[told] = rows["success"][told].astype(np.float64)
-        return Episodes(rows["step"], rows["length"], tasks, rows["return"], successes)
+        steps, lengths, returns = (rows[name].copy() for name in ("step", "length", "return"))
+        return Episodes(steps, lengths, tasks, returns, successes)
 
     @cached_property
     def cells(self) -> Cells | None:
@@ -249,7 +250,9 @@ class Run:
         mastery = self.config.get("mastery")
         if mastery is not None:
             successes[~told] = rows["return"][~told] > float(mastery)
-        return Evaluations(rows["step"], rows["task_index"], rows["return"], successes)
+        # Copies: a column of the table would keep all of it, texts included.
+        columns = (rows[name].copy() for name in ("step", "task_index", "return"))
+        return Evaluations(*columns, successes)
 
     @cached_property
     def snapshots(self) -> tuple[Snapshot, ...]:

@@ -121,6 +121,6 @@ class RunBar(Live):
         pace = (run.steps - self._begun[1]) / max(now - self._begun[0], 1e-9)
         # A rollout may go beyond the budget.
         steps_left = max(run.config.steps - run.steps, 0)
-        left = duration(steps_left / pace if pace > 0 else None)
+        left = duration(steps_left / pace if pace > 0 else (None if steps_left else 0.0))
         words = [f"{run.steps:,} of {run.config.steps:,} steps", solved, f"{left} left"]
         self.say(", ".join(word for word in words if word))

@@ -115,7 +115,9 @@ class WeightsAndBiases:
 class MLflow:
     """A run of MLflow; ``MLFLOW_TRACKING_URI`` and ``MLFLOW_EXPERIMENT_NAME`` count.
 
-    A resumed run goes on under the same id.
+    A resumed run goes on under the same id. The extra installs MLflow's client, for a server; its
+    local database (the default where no address is given) needs the whole of ``mlflow``, its local
+    files (``file:...``) ``MLFLOW_ALLOW_FILE_STORE=true``.
 
     Args:
         folder: Of the run.
