@@ -452,7 +452,7 @@ def _cells() -> Iterator[Cell]:
             method, "skewed", log, normal(0.0, 0.1), ends, "lognormal 0.5 and nearly constant"
         )
         yield two(method, "bounded", solved(0.98), solved(0.8), ends)
-    fewer = FEWER_STUDIES // 3
+    fewer = FEWER_STUDIES
     yield two("permutation_interval", "normal", normal(), normal(), permutation_ends,
               "normal", fewer)  # fmt: skip
     yield two("permutation_interval", "alike", exp, exponential(1.5), permutation_ends,
