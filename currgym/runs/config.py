@@ -100,7 +100,7 @@ class RunConfig:
         label: Of its arm in a comparison.
         modules: Modules imported first (they may register environments and teachers).
         cell: Its address in a study's store.
-        milestones: Steps at which a checkpoint is taken (at the first safe point) and kept for good.
+        milestones: Steps at which a checkpoint is taken (at the next safe point) and kept.
     """
 
     env: str

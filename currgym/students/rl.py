@@ -114,7 +114,10 @@ class Policy:
         if starts is not None and starts.all():
             self._memory = None
         actions, self._memory = self._model.predict(
-            observations, state=self._memory, episode_start=starts, deterministic=self._deterministic
+            observations,
+            state=self._memory,
+            episode_start=starts,
+            deterministic=self._deterministic,
         )
         return np.asarray(actions)
 
