@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from currgym.studies.cells import Cell
 from currgym.studies.conclusions import Conclusions, conclude_across
 from currgym.studies.study import Study
 from currgym.studies.tables import across_rows, latex, rows
@@ -61,16 +60,13 @@ def conclusions_of(study: Study) -> dict[str, Conclusions]:
     from currgym.report.data import load
 
     study.describe()
-    begun = {cell.panel for cell in study.cells if _begun(study, cell)}
+    runs = study.results()
+    begun = {c.panel for c in study.cells if (runs[c.key].folder / "config.json").is_file()}
     return {
         panel.label: load(study.page_folder(panel)).conclusions()
         for panel in study.spec.panels
         if panel.label in begun
     }
-
-
-def _begun(study: Study, cell: Cell) -> bool:
-    return (study.results()[cell.key].folder / "config.json").is_file()
 
 
 def results_latex(study: Study) -> str:
