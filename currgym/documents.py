@@ -107,7 +107,7 @@ def check_types(cls: type[Any], given: Mapping[str, Any]) -> None:
     Raises:
         ValueError: For an unknown field, or a value of another type.
     """
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     names = [f.name for f in fields(cls)]
     for name, value in given.items():
         if name not in names:

@@ -112,8 +112,8 @@ def main() -> None:
     verdict = "contradicted" if failed else "inconclusive" if low else "supported"
     verdict = "illustration, no verdict" if short else verdict
     print(f"\nevery method covers 93 % or more where it is offered: {verdict}")
-    for method, outcome, n, share, error in low if not short else []:
-        print(f"  below: {method}, {outcome}, n = {n}: {share:.1%} +- {error:.1%}")
+    for method, outcome, size, share, error in low if not short else []:
+        print(f"  below: {method}, {outcome}, n = {size}: {share:.1%} +- {error:.1%}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     document = {
         "currgym": currgym.__version__, "sizes": list(sizes), "verdict": verdict,

@@ -115,7 +115,8 @@ def prepare(folder: Path) -> None:
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 1e308, float("nan"), float("inf"), 0.5, "",
     "x", "../../../etc/passwd", "a" * 5000, "\x00", "None", [], {}, [[]], [1, "a"],
-    {"a": {"b": []}}, [[1.0, 2.0], [3.0]], "ppo", "alp-gmm", {"$array": "nowhere"}, {"$torch": "nowhere"},
+    {"a": {"b": []}}, [[1.0, 2.0], [3.0]], "ppo", "alp-gmm", {"$array": "nowhere"},
+    {"$torch": "nowhere"},
 )  # fmt: skip
 
 

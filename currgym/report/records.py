@@ -251,8 +251,9 @@ class Run:
         if mastery is not None:
             successes[~told] = rows["return"][~told] > float(mastery)
         # Copies: a column of the table would keep all of it, texts included.
-        columns = (rows[name].copy() for name in ("step", "task_index", "return"))
-        return Evaluations(*columns, successes)
+        return Evaluations(
+            rows["step"].copy(), rows["task_index"].copy(), rows["return"].copy(), successes
+        )
 
     @cached_property
     def snapshots(self) -> tuple[Snapshot, ...]:

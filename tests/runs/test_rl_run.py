@@ -196,7 +196,7 @@ def rooms() -> gymnasium.Env[Any, Any]:
 
 def test_observations_of_several_parts(make: Callable[..., Run]) -> None:
     """Trained on, probed and evaluated, and resumed to the same bytes."""
-    gymnasium.register("test/Rooms-v0", entry_point=rooms)
+    gymnasium.register("test/Rooms-v0", entry_point=rooms)  # type: ignore[arg-type]
     try:
         whole = make("ppo", "whole", env="test/Rooms-v0", teacher="test-scout", steps=384)
         whole.train()

@@ -27,7 +27,7 @@ from currgym.watching.terminal import draw, line
 
 def finished(folder: Path, **changes: object) -> Run:
     settings: dict[str, object] = {"steps": 320, "checkpoint_every": 0.0, **changes}
-    run = Run.create(RunConfig("toy/cube", "alp-gmm", "cube", **settings), folder)  # type: ignore[arg-type]
+    run = Run.create(RunConfig("toy/cube", "alp-gmm", "cube", **settings), folder)
     run.train()
     return run
 
