@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from typing import Any
 
 try:
@@ -51,8 +52,9 @@ def _begin(address: str | None, cpus: int | None) -> bool:
     wanted = address or os.environ.get("RAY_ADDRESS")
     if wanted:
         try:
+            _knock(wanted)
             ray.init(address=wanted, **quiet)
-        except ConnectionError as error:
+        except OSError as error:
             raise ConnectionError(f"no Ray cluster answers at {wanted}: {error}") from None
         return True
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -61,6 +63,13 @@ def _begin(address: str | None, cpus: int | None) -> bool:
     except ValueError:  # there is a cluster already, whose CPUs are not ours to count
         ray.init(**quiet)
     return True
+
+
+def _knock(address: str) -> None:
+    """See whether anybody is there, which Ray itself takes minutes for."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
 
 
 def disconnect() -> None:

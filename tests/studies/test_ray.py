@@ -185,6 +185,14 @@ def test_what_killed_workers_have_left_is_removed(tmp_path: Path) -> None:
     owner.release()
 
 
+def test_an_address_where_nobody_answers_is_named() -> None:
+    pytest.importorskip("ray")
+    from currgym.studies.engines import make_engine
+
+    with pytest.raises(ConnectionError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
+        make_engine("ray", address="127.0.0.1:1")
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from currgym.studies.engines import make_engine
 
