@@ -177,7 +177,7 @@ def _evaluation(evaluation: Any, curriculum: Curriculum) -> Finding | None:
             return Finding(
                 "evaluation", tried, "it shares the training's curriculum: test outcomes would "
                 "reach the teacher, and the teacher would choose what is tested",
-                "evaluate on fixed tasks, in environments of their own: reset(options={'task': ...})",
+                "evaluate on fixed tasks, in its own environments: reset(options={'task': ...})",
             )  # fmt: skip
         moving = getattr(layer, "training", None), getattr(layer, "update_running_mean", None)
         if _normalises(layer) and True in moving:
