@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {
-    "currgym.curriculum", "currgym.outcomes", "currgym.registry", "currgym.states",
+    "currgym.curriculum", "currgym.documents", "currgym.outcomes", "currgym.registry",
+    "currgym.states",
     "currgym.seeds", "currgym.tasks", "currgym.teaching",
 }  # fmt: skip
 HEAVY = ("torch", "stable_baselines3", "sb3_contrib", "matplotlib", "sklearn", "scipy", "plotly",

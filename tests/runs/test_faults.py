@@ -167,14 +167,14 @@ def test_a_comparison_goes_on_without_the_run_that_failed(
 
 
 @pytest.fixture
-def workers() -> Iterator[Callable[[str], Any]]:
+def workers() -> Iterator[Callable[[str, float], Any]]:
     made = []
 
-    def make(fault: str) -> Any:
+    def make(fault: str, seconds: float) -> Any:
         functions = [lambda: naughty.make(fault)] * 2
         vec = gymnasium.vector.AsyncVectorEnv(functions, context="fork")
         made.append(vec)
-        return currgym.CurriculumVectorEnv(vec, "random", seed=0, step_timeout=1.0)
+        return currgym.CurriculumVectorEnv(vec, "random", seed=0, step_timeout=seconds)
 
     yield make
     for vec in made:
@@ -187,16 +187,18 @@ def play(vec: Any, steps: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork beside threads, in later Pythons
-def test_a_worker_that_hangs_is_killed_and_its_task_named(workers: Callable[[str], Any]) -> None:
-    vec = workers("sleep")
+def test_a_worker_that_hangs_is_killed_and_its_task_named(
+    workers: Callable[[str, float], Any],
+) -> None:
+    vec = workers("sleep", 3.0)
     vec.reset()
     with pytest.raises(RuntimeError, match=rf"worker of sub-environment \d.*{NAMED}.*was killed"):
         play(vec, 100)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_worker_that_dies_is_named(workers: Callable[[str], Any]) -> None:
-    vec = workers("")
+def test_a_worker_that_dies_is_named(workers: Callable[[str, float], Any]) -> None:
+    vec = workers("", 60.0)
     vec.reset()
     vec.step(np.zeros(2, dtype=np.int64))
     os.kill(vec.unwrapped.processes[1].pid, signal.SIGKILL)
