@@ -463,7 +463,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append(os.getcwd())
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _warn  # type: ignore[assignment]
+            warnings.showwarning = _warn
             returned = cli.main(args=args, prog_name="currgym", standalone_mode=False)
         code = returned if isinstance(returned, int) else DONE
     except click.exceptions.Exit as stop:
@@ -482,7 +482,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _warn(message: Warning | str, *_: Any) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as a sentence, without the line of code that gave it."""
     click.echo(f"warning: {message}", err=True)
 

@@ -7,11 +7,14 @@ arrays, or, below a key named ``"torch"``, whatever ``torch.load(weights_only=Tr
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from currgym.documents import read_json, reading
 
 __all__ = ["load_state", "save_state"]
 
@@ -38,17 +41,30 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read back what :func:`save_state` wrote."""
-    tree = json.loads((folder / "state.json").read_text())
-    with np.load(folder / "arrays.npz", allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    tensors: dict[str, Any] = {}
-    if (folder / "tensors.pt").exists():
-        import torch
+    """Read back what :func:`save_state` wrote.
 
-        tensors = torch.load(folder / "tensors.pt", weights_only=True)
-    joined: dict[str, Any] = _join(tree, arrays, tensors)
-    return joined
+    Raises:
+        Damaged: If it holds anything but plain arrays, numbers and tensors.
+        OSError: If it cannot be read at all.
+    """
+    with reading(folder):
+        tree = read_json(folder / "state.json")
+        with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        joined: dict[str, Any] = _join(tree, arrays, _load_tensors(folder / "tensors.pt"))
+        return joined
+
+
+def _load_tensors(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    import torch
+
+    try:
+        tensors: dict[str, Any] = torch.load(path, weights_only=True)
+    except pickle.UnpicklingError:  # whose text recommends to load it all the same
+        raise ValueError(f"{path.name} holds more than tensors, which is never loaded") from None
+    return tensors
 
 
 def _split(value: Any, path: str, arrays: dict[str, Any], tensors: dict[str, Any]) -> Any:

@@ -529,7 +529,7 @@ class CurriculumVectorEnv(_Wrapper):
         try:
             observations, infos = self.env.reset(options=passed or None)
         except TROUBLE as error:
-            raise self._lost() from error
+            raise self._lost(error) from error
         self._begin(rows, infos)
         sick = self._sick(observations)[rows]
         if sick.any():
@@ -564,7 +564,7 @@ class CurriculumVectorEnv(_Wrapper):
         try:
             observations, rewards, terminated, truncated, infos = self.env.step(actions)
         except TROUBLE as error:
-            raise self._lost() from error
+            raise self._lost(error) from error
         if self._wanted:
             self._rewards.write(self._clock - self._started, rewards)
         self._clock += 1
@@ -709,9 +709,9 @@ class CurriculumVectorEnv(_Wrapper):
             f"{self._ids[i]}"
         )
 
-    def _lost(self) -> RuntimeError:
+    def _lost(self, trouble: Exception) -> RuntimeError:
         """End all workers, of which one hangs or is dead; return the error that names its task."""
-        rows, fate = end_workers(self.env)
+        rows, fate = end_workers(self.env, trouble)
         shown = "; ".join(self._episode(i) for i in rows) or "a sub-environment"
         return RuntimeError(f"the worker of {shown} {fate}")
 

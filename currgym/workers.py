@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+from multiprocessing.connection import wait
 from typing import Any
 
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
@@ -29,8 +30,12 @@ def limit_waiting(vec: VectorEnv[Any, Any, Any], seconds: float | None) -> None:
         setattr(base, name, functools.partial(getattr(base, name), timeout=seconds))
 
 
-def end_workers(vec: VectorEnv[Any, Any, Any]) -> tuple[list[int], str]:
+def end_workers(vec: VectorEnv[Any, Any, Any], trouble: Exception) -> tuple[list[int], str]:
     """Kill the workers of an ``AsyncVectorEnv`` of which one is silent.
+
+    Args:
+        vec: The vector environment, wrapped or not.
+        trouble: What waiting for them has raised.
 
     Returns:
         The sub-environments that are to blame, and what became of them, in words.
@@ -38,8 +43,12 @@ def end_workers(vec: VectorEnv[Any, Any, Any]) -> tuple[list[int], str]:
     base: Any = vec.unwrapped
     if not isinstance(base, AsyncVectorEnv):
         return [], "ended unexpectedly"
-    dead = [i for i, process in enumerate(base.processes) if not process.is_alive()]
-    silent = [i for i, pipe in enumerate(base.parent_pipes) if not _answers(pipe)]
+    if isinstance(trouble, multiprocessing.TimeoutError):
+        dead = []
+        silent = [i for i, pipe in enumerate(base.parent_pipes) if not _answers(pipe)]
+    else:  # its end of the pipe closes a little before it is dead
+        wait([process.sentinel for process in base.processes], timeout=5.0)
+        dead, silent = [i for i, p in enumerate(base.processes) if not p.is_alive()], []
     codes = ", ".join(str(base.processes[i].exitcode) for i in dead)
     for process in base.processes:
         process.kill()

@@ -494,7 +494,12 @@ def make_twin(bench: Bench, scenario: Scenario) -> None:
 
 
 def measure(
-    kills: int, seed: int, tally: Tally, keep: list[Path], note: Callable[[], None]
+    scenarios: dict[str, Scenario],
+    kills: int,
+    seed: int,
+    tally: Tally,
+    keep: list[Path],
+    note: Callable[[], None],
 ) -> None:
     """Do that many kills; ``note`` is called after each run that was killed a few times."""
     import stable_baselines3  # noqa: F401
@@ -509,16 +514,15 @@ def measure(
     folder = Path(tempfile.mkdtemp(prefix="currgym-faults-"))
     keep.append(folder)
     bench = Bench(folder, rng)
-    for scenario in SCENARIOS:
+    for scenario in scenarios.values():
         make_twin(bench, scenario)
         say(f"{scenario.name}: {scenario.seconds:.1f} s without a kill")
     # A study starts its workers from nothing, so it gets fewer trials than the others.
-    order = ("ppo", "sac", "supervised") * 3 + ("study",)
-    by_name = {scenario.name: scenario for scenario in SCENARIOS}
-    aims = {s.name: in_turn(s.phases, rng) for s in SCENARIOS}
+    order = [n for n in (*("ppo", "sac", "supervised") * 3, "study") if n in scenarios]
+    aims = {name: in_turn(s.phases, rng) for name, s in scenarios.items()}
     number = 0
     while tally.total < kills:
-        scenario = by_name[order[number % len(order)]]
+        scenario = scenarios[order[number % len(order)]]
         wanted = min(6, kills - tally.total)
         trial(bench, scenario, number, tally, wanted, aims[scenario.name])
         number += 1
@@ -569,6 +573,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--short", action="store_true", help="10 kills: illustration, no verdict")
+    parser.add_argument(
+        "--only", choices=[s.name for s in SCENARIOS], action="append", help="this kind of run"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     kills = 10 if options.short else options.kills
@@ -584,14 +591,16 @@ def main() -> None:
             result["note"] = "illustration, no verdict"
         path.write_text(json.dumps(result, indent=1) + "\n")
 
-    measure(kills, options.seed, tally, keep, note)
+    scenarios = {s.name: s for s in SCENARIOS if s.name in (options.only or [s.name])}
+    measure(scenarios, kills, options.seed, tally, keep, note)
     note()
     result = json.loads(path.read_text())
     print("\nkills by phase of the process that died")
     for phase, count in result["by_phase"].items():
         print(f"  {phase:<11}{count:>4}  {'#' * count}")
     print(f"{result['equal_to_twin']} of {result['trials']} runs equal to their twin; {path}")
-    empty = [p for p, count in result["by_phase"].items() if not count and not options.short]
+    whole = kills >= 200 and not options.only
+    empty = [p for p, count in result["by_phase"].items() if whole and not count]
     if tally.problems or empty:
         print(*(tally.problems or [f"phases never hit: {', '.join(empty)}"]), sep="\n")
         print(f"kept: {', '.join(map(str, keep))}")

@@ -361,13 +361,13 @@ PLANTS: dict[str, tuple[Callable[[Path, Rng], None], ...]] = {
     "episodes.csv": (plant_pickle,), "index.sqlite": (plant_pickle,), "study.json": (plant_pickle,),
 }  # fmt: skip
 LOADERS = {
-    "config.json": ("resume", "evaluate", "report", "figure", "film", "why", "reproduce"),
+    "config.json": ("resume", "evaluate", "report", "film", "why", "reproduce", "resume", "why"),
     "manifest.json": ("resume", "evaluate", "reproduce"),
     "state.json": ("resume", "evaluate", "film", "reproduce"),
     "arrays.npz": ("resume", "evaluate", "reproduce"),
     "tensors.pt": ("resume", "evaluate", "film"),
     "replay": ("resume",),
-    "episodes.csv": ("why", "report", "figure", "resume", "reproduce"),
+    "episodes.csv": ("why", "report", "resume", "reproduce", "why"),
     "probes.csv": ("why", "resume"),
     "calls.csv": ("why", "resume", "reproduce"),
     "evaluations.csv": ("report", "figure", "reproduce", "study status"),
@@ -377,7 +377,7 @@ LOADERS = {
     "snapshots.jsonl": ("report", "figure"),
     "summary.json": ("report", "resume", "reproduce", "study status"),
     "study.toml": ("study status", "study run", "study report", "study freeze", "study export"),
-    "study.json": ("report", "figure", "study status"),
+    "study.json": ("report", "study status"),
     "study.frozen.json": ("study status", "study run", "study report"),
     "index.sqlite": ("study status", "study run", "study report", "study export"),
 }
@@ -501,14 +501,28 @@ def set_trap(folder: Path) -> None:
     sys.path.insert(0, str(folder))
 
 
-def fuzz(numbers: range, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Try these cases; return counts and what went wrong."""
+def fuzz(
+    numbers: range,
+    say: Callable[[str], None] = print,
+    note: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Try these cases; return counts and what went wrong, and ``note`` them now and then."""
+    note = note or (lambda result: None)
     base = Path(tempfile.mkdtemp(prefix="currgym-fuzz-"))
     set_trap(base)
     here = os.getcwd()
     failures: list[dict[str, Any]] = []
     codes: Counter[str] = Counter()
     changed: Counter[str] = Counter()
+
+    def result(tried: int) -> dict[str, Any]:
+        return {
+            "inputs": tried,
+            "exit_codes": dict(sorted(codes.items())),
+            "changed": dict(sorted(changed.items())),
+            "failures": failures,
+        }
+
     try:
         prepare(base)
         os.chdir(base)
@@ -521,18 +535,14 @@ def fuzz(numbers: range, say: Callable[[str], None] = print) -> dict[str, Any]:
                 failures.append({**vars(case), "wrong": wrong})
                 say(f"{number}: {case.command}: {case.how} on {case.file}: {wrong}")
                 say(said[-1500:])
-            if number % 50 == 49:
+            if number % 25 == 24:
                 say(f"{number + 1} tried, {len(failures)} wrong")
+                note(result(number + 1 - numbers[0]))
     finally:
         os.chdir(here)
         sys.path.remove(str(base))
         shutil.rmtree(base, ignore_errors=True)
-    return {
-        "inputs": len(numbers),
-        "exit_codes": dict(sorted(codes.items())),
-        "changed": dict(sorted(changed.items())),
-        "failures": failures,
-    }
+    return result(len(numbers))
 
 
 def main_() -> None:
@@ -545,13 +555,18 @@ def main_() -> None:
     options = parser.parse_args()
     begin = time.monotonic()
     inputs = 60 if options.short else options.inputs
-    result = fuzz(range(options.first, options.first + inputs))
-    result |= {"seconds": round(time.monotonic() - begin), "python": platform.python_version()}
-    if options.short:
-        result["note"] = "illustration, no verdict"
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"fuzz{'-short' if options.short else ''}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+
+    def note(found: dict[str, Any]) -> None:
+        found |= {"asked": inputs, "seconds": round(time.monotonic() - begin)}
+        found["python"] = platform.python_version()
+        if options.short:
+            found["note"] = "illustration, no verdict"
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+    result = fuzz(range(options.first, options.first + inputs), note=note)
+    note(result)
     print(f"{inputs} inputs, {len(result['failures'])} wrong, exit codes {result['exit_codes']}")
     sys.exit(1 if result["failures"] else 0)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
 
@@ -118,6 +117,8 @@ class UniformSum:
 
     def quantile(self, share: float) -> float:
         """Return the value below which this share lies."""
+        from scipy.optimize import brentq  # here: listing teachers must not load it
+
         low, high = self.offset, self.offset + self.total
         if share <= 0.0 or share >= 1.0:
             return low if share <= 0.0 else high

@@ -138,7 +138,7 @@ def test_plain_progress_never_says_nan(
     assert call("train", "data/digits", "--steps", "64", "--out", "run") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "of 64 steps" in line]
     assert lines[0].startswith("0 of 64 steps")
-    assert lines[0].endswith(", starting")
+    assert lines[0].endswith(" left")
     assert "nan" not in "".join(lines)
 
 

@@ -94,7 +94,7 @@ def test_the_sum_may_overflow_where_no_value_does() -> None:
 def test_a_missing_number_is_no_number() -> None:
     """None among returns would become NaN in the cast, behind the look for it."""
     with pytest.raises(ValueError, match=r"returns must be finite, got nan in row 1 \(task"):
-        Outcomes([[0.0], [1.0]], [1.0, None])  # type: ignore[list-item]
+        Outcomes([[0.0], [1.0]], [1.0, None])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -617,6 +617,31 @@ def test_scores_from_value_estimates(mode: AutoresetMode, asked: bool) -> None:
     assert cut > 3
 
 
+@pytest.mark.parametrize(("mastery", "mastered"), [(2.999, 1.0), (3.0, 0.0), (3.001, 0.0)])
+def test_mastered_is_strictly_above(mastery: float, mastered: float) -> None:
+    class Quiet(Countdown):
+        """Declares its mastery and says nothing of success itself."""
+
+        task_space = BoxTasks([0, 0], [3, 6])
+        queued: Any = None
+
+        def reset(self, **kwargs: Any) -> Any:
+            observation, _ = super().reset(**kwargs)
+            self.task, self.told = self.queued[0], 1.0
+            return observation, {"task": self.task}
+
+    Quiet.mastery = mastery  # type: ignore[attr-defined]
+    bare = SyncVectorEnv([Quiet] * 2)
+    teacher = Notebook(Quiet.task_space)
+    vec = CurriculumVectorEnv(bare, teacher)
+    vec.reset()
+    for _ in range(3):
+        vec.step(np.zeros(2, dtype=int))
+    (outcomes,) = teacher.outcomes
+    assert outcomes.returns.tolist() == [3.0, 3.0]
+    assert outcomes.successes.tolist() == [mastered] * 2
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_an_end_that_is_both_is_an_end(mode: AutoresetMode) -> None:
     """Terminated in the step of the time limit: the final observation is worth nothing."""

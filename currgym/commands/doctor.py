@@ -21,47 +21,138 @@ SICK = 1
 
 @click.command()
 @click.argument("env")
-@click.option("--headroom", is_flag=True,
-              help="Measure what a curriculum could gain here, and which signal knows it.")
-@click.option("--wrap", metavar="MODULE:NAME", default=None,
-              help="A function env -> env with tasks (currgym.ParameterizedEnv).")
-@click.option("--loop", metavar="MODULE:NAME", default=None,
-              help="Also examine what your loop trains on: a function that returns it, or it and "
-              "what it is evaluated on.")
-@click.option("--policy", metavar="MODULE:NAME", default=None,
-              help="A function observation -> action that comes to interesting places.")
-@click.option("--compare", type=click.IntRange(1), default=120, show_default=True, metavar="N",
-              help="Steps of an episode that are compared.")
-@click.option("--teacher", default="alp-gmm", show_default=True, metavar="NAME",
-              help="Must move on planted outcomes.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), default=None, metavar="FILE",
-              help="Also write the findings there.")
-@click.option("--import", "modules", multiple=True, metavar="MODULE",
-              help="A module to import first (it registers environments or teachers).")
-@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE",
-              help="env.NAME=VALUE, and with --headroom student.NAME=VALUE.")
-@click.option("--student", default=None, metavar="NAME",
-              help="--headroom: who learns.  [default: ppo; mlp for data/...]")
-@click.option("--steps", type=click.IntRange(1), default=100_000, show_default=True,
-              help="--headroom: of each uniform run.")
-@click.option("--fork-steps", type=click.IntRange(1), default=None, metavar="N",
-              help="--headroom: of each fork.  [default: a twentieth of the run]")
-@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True,
-              help="--headroom: uniform runs.")
-@click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True,
-              help="--headroom: where seeds begin.")
-@click.option("--checkpoints", type=click.IntRange(1), default=5, show_default=True,
-              help="--headroom: of each run, to fork from.")
-@click.option("--repeats", type=click.IntRange(2), default=2, show_default=True,
-              help="--headroom: forks a cell.")
-@click.option("--grid", default=None, metavar="NAME[,NAME]",
-              help="--headroom: dimensions that are cut in cells.  [default: the first two]")
-@click.option("--num-envs", type=click.IntRange(1), default=16, show_default=True,
-              help="--headroom: sub-environments side by side.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
-              help="--headroom: runs at once.")
-@click.option("--study", type=click.Path(path_type=Path, exists=True), default=None, metavar="DIR",
-              help="--headroom: a comparison whose teachers are judged too.")
+@click.option(
+    "--headroom",
+    is_flag=True,
+    help="Measure what a curriculum could gain here, and which signal knows it.",
+)
+@click.option(
+    "--wrap",
+    metavar="MODULE:NAME",
+    default=None,
+    help="A function env -> env with tasks (currgym.ParameterizedEnv).",
+)
+@click.option(
+    "--loop",
+    metavar="MODULE:NAME",
+    default=None,
+    help="Also examine what your loop trains on: a function that returns it, or it and "
+    "what it is evaluated on.",
+)
+@click.option(
+    "--policy",
+    metavar="MODULE:NAME",
+    default=None,
+    help="A function observation -> action that comes to interesting places.",
+)
+@click.option(
+    "--compare",
+    type=click.IntRange(1),
+    default=120,
+    show_default=True,
+    metavar="N",
+    help="Steps of an episode that are compared.",
+)
+@click.option(
+    "--teacher",
+    default="alp-gmm",
+    show_default=True,
+    metavar="NAME",
+    help="Must move on planted outcomes.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Also write the findings there.",
+)
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="A module to import first (it registers environments or teachers).",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PART.NAME=VALUE",
+    help="env.NAME=VALUE, and with --headroom student.NAME=VALUE.",
+)
+@click.option(
+    "--student",
+    default=None,
+    metavar="NAME",
+    help="--headroom: who learns.  [default: ppo; mlp for data/...]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    help="--headroom: of each uniform run.",
+)
+@click.option(
+    "--fork-steps",
+    type=click.IntRange(1),
+    default=None,
+    metavar="N",
+    help="--headroom: of each fork.  [default: a twentieth of the run]",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="--headroom: uniform runs.",
+)
+@click.option(
+    "--first-seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="--headroom: where seeds begin.",
+)
+@click.option(
+    "--checkpoints",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="--headroom: of each run, to fork from.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(2),
+    default=2,
+    show_default=True,
+    help="--headroom: forks a cell.",
+)
+@click.option(
+    "--grid",
+    default=None,
+    metavar="NAME[,NAME]",
+    help="--headroom: dimensions that are cut in cells.  [default: the first two]",
+)
+@click.option(
+    "--num-envs",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="--headroom: sub-environments side by side.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="--headroom: runs at once."
+)
+@click.option(
+    "--study",
+    type=click.Path(path_type=Path, exists=True),
+    default=None,
+    metavar="DIR",
+    help="--headroom: a comparison whose teachers are judged too.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=None, metavar="DIR",
               help="--headroom: where everything goes; go on with it by giving it again.  "
               "[default: runs/headroom-ENV]")  # fmt: skip

@@ -153,9 +153,9 @@ def report(file: Path, strict: bool, trust: bool) -> None:
     first = next(iter(found.values()))
     if not first.verdict.final:
         console.print(f"{first.verdict.word}: {first.verdict.reason}", soft_wrap=True)
-    for panel in opened.spec.panels:
-        if panel.label in found:
-            click.echo(f"report: {write(opened.page_folder(panel))}")
+    for described in opened.spec.panels:
+        if described.label in found:
+            click.echo(f"report: {write(opened.page_folder(described))}")
 
 
 @study.command()

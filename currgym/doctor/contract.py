@@ -69,7 +69,16 @@ CONTRACT: tuple[_Check, ...] = (
     ),
     _Check(
         "seeds", "draws_new_seeds",
-        "repeated a seeded reset and the bare resets after it", _SEEDS, {},
+        "repeated a seeded reset and the bare resets after it", _SEEDS,
+        {
+            "bare resets after": Sentence(
+                "bare-resets",
+                "a curriculum seeds every reset, so this is for your own loops: go on with the "
+                "stream of the last seed; where apply builds a new environment, hand it on "
+                "(new.unwrapped.np_random = env.unwrapped.np_random)",
+                serious=False,
+            ),
+        },
     ),
     _Check(
         "outside", "refuses_outside",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -29,6 +29,19 @@ Tell = Callable[[str], None]
 Attempt = Callable[[], "Finding | None"]
 
 
+EXPLAINS: dict[str, tuple[str, ...]] = {
+    "resets-itself": ("history", "queued", "outcomes"),
+    "task-late": ("task-arrives", "history", "outside", "queued", "outcomes"),
+    "normaliser": ("history", "seeds", "outside", "queued", "return-range", "success", "outcomes"),
+    "task-arrives": ("outside", "queued", "range-ends", "live", "outcomes"),
+    "history": ("seeds", "outside", "queued"),
+    "seeds": ("outside", "queued"),
+    "queued": ("outcomes",),
+    "success-range": ("outcomes",),
+}
+"""A finding, and the checks that it makes fail too: they are skipped."""
+
+
 class _Examination:
     """Notes what each check found; a check that breaks is a finding too."""
 
@@ -36,7 +49,7 @@ class _Examination:
         self.diagnosis, self._tell = diagnosis, tell
         self._explained: dict[str, str] = {}
 
-    def check(self, name: str, what: str, attempt: Attempt, explains: Collection[str] = ()) -> bool:
+    def check(self, name: str, what: str, attempt: Attempt) -> bool:
         """Make one check; return whether it found nothing serious."""
         if name in self._explained:
             self.diagnosis.skipped[name] = f"explained by {self._explained[name]}"
@@ -55,7 +68,8 @@ class _Examination:
         if finding.name not in self.diagnosis.names:
             self.diagnosis.findings.append(finding)
         if finding.serious:
-            self._explained.update(dict.fromkeys(explains, finding.name))
+            for other in EXPLAINS.get(finding.name, ()):
+                self._explained.setdefault(other, finding.name)
         return not finding.serious
 
 
@@ -96,12 +110,10 @@ def _examine(subject: Subject, teacher: str | type[Teacher], ward: _Examination)
         # What breaks it will show below, by a check that can name it.
         sample = None
         diagnosis.skipped["sample"] = f"{type(error).__name__}: {error}"
-    if sample is not None and not ward.check(
-        "episodes-end", "episodes end", lambda: end(sample)
-    ):
+    if sample is not None and not ward.check("episodes-end", "episodes end", lambda: end(sample)):
         return  # the other checks would wait for it
-    for name, (early, what, explains) in BEFORE.items():
-        ward.check(name, what, lambda early=early: early(subject), explains)  # type: ignore[misc]
+    for name, (early, what) in BEFORE.items():
+        ward.check(name, what, lambda early=early: early(subject))  # type: ignore[misc]
     for check in CONTRACT:
         ward.check(check.name, check.tried, lambda check=check: contract(subject, check))  # type: ignore[misc]
     if sample is not None:
@@ -112,8 +124,7 @@ def _examine(subject: Subject, teacher: str | type[Teacher], ward: _Examination)
             "difficulty", "declared difficulty is not reversed",
             lambda: difficulty_rises(subject, sample),
         )  # fmt: skip
-    if {"resets-itself", "task-arrives", "queued", "task-late"}.isdisjoint(diagnosis.names):
-        ward.check("outcomes", "outcomes reach the teacher", lambda: outcomes_arrive(subject))
+    ward.check("outcomes", "outcomes reach the teacher", lambda: outcomes_arrive(subject))
     ward.check(
         "teacher-moves", "an adaptive teacher moves on planted outcomes",
         lambda: teacher_moves(subject, teacher),
@@ -127,7 +138,7 @@ def diagnose_loop(build: Callable[[], Any], name: str | None = None) -> Diagnosi
         build: Returns what the algorithm trains on, or that and what it is evaluated on.
         name: For messages.
     """
-    diagnosis = Diagnosis(name or getattr(build, "__name__", repr(build)))
+    diagnosis = Diagnosis(name or str(getattr(build, "__name__", build)))
     ward = _Examination(diagnosis, lambda what: None)
     built: list[Any] = []
 

@@ -35,10 +35,11 @@ def loop_checks(train: Any, evaluation: Any = None) -> dict[str, tuple[str, Atte
         evaluation: The same for evaluation, or None.
     """
     stack = list(_stack(train))
-    place = next((i for i, layer in enumerate(stack) if _curriculum(layer) is not None), None)
-    if place is None:
+    held = {i: c for i, layer in enumerate(stack) if (c := _curriculum(layer)) is not None}
+    if not held:
         return {"outcomes": ("there is a curriculum in the stack", lambda: _no_curriculum(stack))}
-    curriculum = _curriculum(stack[place])
+    place = min(held)
+    curriculum = held[place]
     checks: dict[str, tuple[str, Attempt]] = {
         "normaliser": ("nothing below the curriculum normalises", lambda: _below(stack[place:])),
         "outcomes": ("outcomes reach the teacher", lambda: _recount(train, curriculum)),
@@ -73,9 +74,7 @@ def _stack(env: Any) -> Iterator[Any]:
 
 
 def _curriculum(layer: Any) -> Curriculum | None:
-    found = vars(layer).get("curriculum") or getattr(
-        vars(layer).get("core"), "curriculum", None
-    )
+    found = vars(layer).get("curriculum") or getattr(vars(layer).get("core"), "curriculum", None)
     return found if isinstance(found, Curriculum) else None
 
 
@@ -178,7 +177,7 @@ def _evaluation(evaluation: Any, curriculum: Curriculum) -> Finding | None:
             return Finding(
                 "evaluation", tried, "it shares the training's curriculum: test outcomes would "
                 "reach the teacher, and the teacher would choose what is tested",
-                "evaluate on fixed tasks: reset(options={'task': ...}) of environments of their own",
+                "evaluate on fixed tasks, in its own environments: reset(options={'task': ...})",
             )  # fmt: skip
         moving = getattr(layer, "training", None), getattr(layer, "update_running_mean", None)
         if _normalises(layer) and True in moving:

@@ -21,6 +21,7 @@ EPISODES = 6
 STEPS = 4000
 ATTEMPTS = 1500
 BINS = 4
+FEW_VALUES = 8
 
 
 class _Spy:
@@ -87,18 +88,19 @@ def teacher_moves(subject: Subject, teacher: str | type[Teacher]) -> Finding | N
         space = subject.space(env)
         has = env.has_wrapper_attr("return_range")
         return_range = env.get_wrapper_attr("return_range") if has else None
-    if not isinstance(space, BoxTasks) or space.unit_dim == 0:
-        return None
+    column = None if not isinstance(space, BoxTasks) else _fine_dimension(space)
+    if column is None or not isinstance(space, BoxTasks):
+        return None  # nowhere to be more often than elsewhere
     built = make_teacher(teacher, space, seed=0, return_range=return_range)
     if type(built)._update is Teacher._update or built.needs - _PLANTED:
         return None  # it does not look at outcomes, or at others than can be planted
     low, high = return_range or (0.0, 1.0)
-    before = _shares(built, space)
+    before = _shares(built, space, column)
     rng = np.random.default_rng(43)
     learnt = 0
     for _ in range(ATTEMPTS // 10):
         tasks = built.sample(10)
-        inside = space.to_unit(tasks)[:, 0] < 0.3
+        inside = space.to_unit(tasks)[:, column] < 0.3
         learnt += int(inside.sum())
         share = np.where(inside, min(1.0, learnt / (0.3 * ATTEMPTS)), 0.0)
         noisy = np.clip(share + rng.normal(0.0, 0.02, 10), 0.0, 1.0)
@@ -108,15 +110,15 @@ def teacher_moves(subject: Subject, teacher: str | type[Teacher]) -> Finding | N
                 successes=(noisy > 0.5).astype(np.float64),
             )
         )  # fmt: skip
-    moved = 0.5 * float(np.abs(_shares(built, space) - before).sum())
+    moved = 0.5 * float(np.abs(_shares(built, space, column) - before).sum())
     untouched = make_teacher(teacher, space, seed=1, return_range=return_range)
-    noise = 0.5 * float(np.abs(_shares(untouched, space) - before).sum())
+    noise = 0.5 * float(np.abs(_shares(untouched, space, column) - before).sum())
     if moved > 3.0 * noise and moved > 0.1:
         return None
     return Finding(
         "teacher-moves",
-        f"told {built!r} of {ATTEMPTS:,} planted attempts: progress at low {space.names[0]}, none "
-        "elsewhere",
+        f"told {built!r} of {ATTEMPTS:,} planted attempts: progress at low "
+        f"{_live_names(space)[column]}, none elsewhere",
         f"what it proposes moved by {moved:.0%} (chance alone: {noise:.0%})",
         "look whether its update is reached and keeps what it hears, and whether return_range is "
         "that of raw returns; a teacher that needs more attempts than these to move is slow here",
@@ -126,8 +128,24 @@ def teacher_moves(subject: Subject, teacher: str | type[Teacher]) -> Finding | N
 _PLANTED = frozenset({"returns", "successes", "lengths", "ids"})
 
 
-def _shares(teacher: Teacher, space: TaskSpace) -> NDArray[np.float64]:
-    """Return how a thousand proposals are spread over the first dimension."""
-    unit = space.to_unit(teacher.preview(2000, np.random.default_rng(47)))[:, 0]
+def _live_names(space: BoxTasks) -> list[str]:
+    """Return the names of the cube's columns."""
+    live = space.low < space.high
+    return [name for name, lives in zip(space.names, live.tolist(), strict=True) if lives]
+
+
+def _fine_dimension(space: BoxTasks) -> int | None:
+    """Return the cube's first column that takes more than a few values, or None."""
+    for column, name in enumerate(_live_names(space)):
+        index = space.names.index(name)
+        whole = not isinstance(space.kinds[index], str) or space.kinds[index] == "integer"
+        if not whole or space.high[index] - space.low[index] >= FEW_VALUES:
+            return column
+    return None
+
+
+def _shares(teacher: Teacher, space: TaskSpace, column: int) -> NDArray[np.float64]:
+    """Return how proposals are spread over a column of the cube."""
+    unit = space.to_unit(teacher.preview(2000, np.random.default_rng(47)))[:, column]
     counts, _ = np.histogram(unit, bins=BINS, range=(0.0, 1.0))
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())

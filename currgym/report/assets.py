@@ -68,7 +68,8 @@ button.sort { font: inherit; color: inherit; background: none; border: 0; paddin
 button.sort::after { content: "\\2195"; color: #a9a499; margin-left: 0.25em; font-size: 0.85em; }
 th[aria-sort="ascending"] button.sort::after { content: "\\2191"; color: var(--ink); }
 th[aria-sort="descending"] button.sort::after { content: "\\2193"; color: var(--ink); }
-svg.gain { display: block; width: 20rem; height: auto; print-color-adjust: exact;
+.uses { display: block; color: var(--quiet); font-size: 0.75rem; font-weight: 400; }
+svg.gain { display: block; width: 19rem; height: auto; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; }
 svg.gain text { font: 11px system-ui, sans-serif; fill: #5a5a5a; font-weight: 400; }
 table.gains th, table.gains td { padding-right: 0.6rem; }
@@ -159,8 +160,8 @@ footer { color: var(--quiet); font-size: 0.8125rem; padding-top: 1.25rem; paddin
   svg.gain { width: 15rem; }
   td.parts .part { font-size: 6.5pt; }
   table.gains td.fact, table.gains td.words { font-size: 7pt; }
-  .controls button, .controls input, .controls select, .controls label, details,
-    button.sort::after { display: none; }
+  .controls button, .controls input, .controls select, .controls label, .screen,
+    details:not(.said), details.said summary, button.sort::after { display: none; }
   .controls.slider { position: static; }
   .panels.wide { grid-template-columns: 1fr 1fr; }
   th { font-size: 7.5pt; }

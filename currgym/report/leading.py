@@ -86,7 +86,7 @@ def gain_section(sheet: Sheet, study: Study) -> str:
     else:
         heads = [
             ("Teacher", "text"), (f"Difference from {base}{gain_axis(scale, margin)}", "number"),
-            ("In numbers", ""), ("Verdict", "text"), ("Goes by", "text"), ("Seeds", "number"),
+            ("In numbers", ""), ("Verdict", "text"), ("Seeds", "number"),
             (_unit(study).capitalize(), "number"), ("Probe steps", "number"),
             ("Wall-clock", "number"),
         ]  # fmt: skip
@@ -127,6 +127,7 @@ def _gain_row(sheet: Sheet, gain: Gain, drawn: str) -> str:
     seconds = [run.seconds for run in arm.finished if run.seconds is not None]
     dagger = "&#8224;" if one.crosses else ""
     control = ' <span class="quiet">(control)</span>' if arm.reference else ""
+    uses = uses_text(arm.privileges, short=True)
     lines = []
     if gain.total is not None:
         lines.append(_in_numbers("whole", gain.total, metric, None))
@@ -137,7 +138,6 @@ def _gain_row(sheet: Sheet, gain: Gain, drawn: str) -> str:
     order = gain.total.estimate if gain.total is not None else -math.inf
     done, planned = len(arm.finished), len(arm.runs) + arm.missing
     facts = [
-        ("Goes by", uses_text(arm.privileges, short=True), ""),
         ("Seeds", str(done) if done == planned else f"{done} of {planned}", str(done)),
         (_unit(sheet.study).capitalize(), _count(ledger, "steps"), str(ledger.get("steps", 0))),
         ("Probe steps", _count(ledger, "probe_steps"), str(ledger.get("probe_steps", 0))),
@@ -152,7 +152,8 @@ def _gain_row(sheet: Sheet, gain: Gain, drawn: str) -> str:
     )
     return (
         f'<tr><th scope="row" data-value="{escape(arm.label)}">{sheet.chip(arm)}{escape(arm.label)}'
-        f'{dagger}{control}</th><td class="drawn" data-value="{order}">{drawn}</td>'
+        f'{dagger}{control}<span class="uses">by {uses}</span></th>'
+        f'<td class="drawn" data-value="{order}">{drawn}</td>'
         f'<td class="parts">{"".join(lines)}</td>'
         f'<td class="words" data-value="{escape(one.verdict.word)}">{escape(one.verdict.word)}</td>'
         f"{cells}</tr>"
@@ -233,10 +234,10 @@ def frontier_section(sheet: Sheet, study: Study) -> str:
     body.append(f'<div class="panels wide">{"".join(strips)}</div>')
     if planes:
         body.append(
-            "<h3>At one time</h3><p>Move the slider to go through the training: the frame on the "
-            "strips marks the time. Outlines: the teacher's Gaussians at two standard deviations, "
-            "or its windows and regions; dots: tasks it would propose; diamonds: tasks it keeps."
-            "</p>"
+            '<h3>At one time</h3><p><span class="screen">Move the slider to go through the '
+            "training. </span>The frame on the strips marks the time. Outlines: the teacher's "
+            "Gaussians at two standard deviations, or its windows and regions; dots: tasks it "
+            "would propose; diamonds: tasks it keeps.</p>"
         )
         body.append(_slider(study, prefix))
         body.append(f'<div class="panels">{"".join(planes)}</div>')
@@ -258,8 +259,8 @@ def _percent(interval: Interval) -> str:
 def _states_text(known: dict[str, Frontier], study: Study) -> str:
     runs = sum(len(f.by_run) for f in known.values())
     return (
-        "<details><summary>What learnable means here</summary><p>Every training attempt belongs to "
-        "the test task nearest to it. A run masters a test task when at least "
+        '<details class="said"><summary>What learnable means here</summary><p>Every training '
+        "attempt belongs to the test task nearest to it. A run masters a test task when at least "
         f"{100 * MASTERED_FROM:.0f}&nbsp;% of its episodes in an evaluation succeed. A step went "
         f"to a task that was <em>{STATES[0]}</em> if the run's latest evaluation says so; "
         f"<em>{STATES[1]}</em> if not, but some student of this study that had mastered no more of "

@@ -195,8 +195,12 @@ SCRIPT = """
     }
   }
 
-  // Paper is narrower than most screens: draw for its width, then go back.
+  // Paper is narrower than most screens: draw for its width, then go back. Definitions open.
+  const closed = () => document.querySelectorAll("details.said:not([open])");
+  let opened = [];
   addEventListener("beforeprint", () => {
+    opened = [...closed()];
+    for (const details of opened) details.open = true;
     for (const {box} of drawn.values()) {
       const panels = box.closest(".panels");
       const width = !panels ? 680 : panels.classList.contains("small") ? 216 : 330;
@@ -204,6 +208,7 @@ SCRIPT = """
     }
   });
   addEventListener("afterprint", () => {
+    for (const details of opened) details.open = false;
     for (const {box} of drawn.values()) Plotly.relayout(box, {width: null, autosize: true});
   });
   document.documentElement.dataset.charts = String(drawn.size);

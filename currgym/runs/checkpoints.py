@@ -60,8 +60,7 @@ class Checkpoint:
         Raises:
             Damaged: If it holds anything but plain arrays, numbers and tensors.
         """
-        with reading(self.folder):
-            return load_state(self.folder)
+        return load_state(self.folder)
 
 
 class Checkpoints:

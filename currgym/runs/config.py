@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import currgym
 from currgym.documents import check_types, checked, read_json, reading
@@ -227,7 +227,7 @@ class RunConfig:
             importlib.import_module(module)
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["rl", "supervised", "simulated"]:
         """``"rl"``, ``"supervised"`` or ``"simulated"``."""
         if is_toy(self.env):
             return "simulated"

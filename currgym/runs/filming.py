@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from currgym.documents import reading
 from currgym.runs.config import environment_id
 from currgym.runs.policies import KeptPolicies
 from currgym.runs.run import Run
@@ -128,7 +129,9 @@ def _over_time(
     kept = KeptPolicies(run.folder)
     clips = []
     for step in kept.steps():
-        session.load_policy_state(kept.load(step))
+        state = kept.load(step)
+        with reading(kept.folder / str(step), "does not fit this run"):
+            session.load_policy_state(state)
         clip = record(session.policy(), env, task, seed=seed, max_frames=OVER_TIME_FRAMES)
         clips.append((f"after {steps_text(step)} steps" if step else "untrained", clip))
     return write_film(clips, path, width=OVER_TIME_WIDTH)

@@ -37,13 +37,9 @@ class KeptPolicies:
         """Return what was kept at a step.
 
         Raises:
-            ValueError: If it cannot be read.
+            ValueError: If it is damaged.
         """
-        folder = self.folder / str(step)
-        try:
-            return load_state(folder)
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
+        return load_state(self.folder / str(step))
 
     def drop_after(self, step: int) -> None:
         """Remove what is newer: a run that goes back to a checkpoint makes it again."""

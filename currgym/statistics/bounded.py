@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from currgym.statistics.domains import check_offered
 from currgym.statistics.intervals import Interval, as_sample, check_level
-from currgym.statistics.skewed import Limits, combined_limits, combined_p
+from currgym.statistics.skewed import Limits, combined_limits, combined_p, quantile_of_sorted
 
 __all__ = ["bounded_difference", "bounded_interval", "bounded_paired_difference"]
 
@@ -163,10 +163,16 @@ def gaffke_limits(
     with_high = with_low + weights[:, -1]
     if mid:
         with_low = with_high = np.concatenate([with_low, with_high], axis=1)
+    # A p-value asks for many levels: sorted once, each is a look-up.
+    below, above = np.sort(with_low, axis=1), np.sort(with_high, axis=1)
+    known = np.full(len(shares), below.shape[1])
 
     def limits(level: float) -> tuple[FloatArray, FloatArray]:
         tail = (1.0 - level) / 2.0
-        return np.quantile(with_low, tail, axis=1), np.quantile(with_high, 1.0 - tail, axis=1)
+        return (
+            quantile_of_sorted(below, tail, known),
+            quantile_of_sorted(above, 1.0 - tail, known),
+        )
 
     return limits
 

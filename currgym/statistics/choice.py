@@ -93,7 +93,7 @@ def pairs_seeds(kind: Kind, correlation: float = 0.0) -> bool:
     Supervised and simulated arms share data and initial student by seed. In reinforcement learning
     a seed fixes little after the first update, and pairing costs half of the degrees of freedom.
     The correlation must come from a pilot (other seeds): chosen by the correlation of the very runs
-    that are tested, a nominal 5 % test of independent arms errs in 6.5 % (n = 8; 6.3 % at 10, 5.5 %
+    that are tested, a nominal 5 % test of independent arms errs in 6.4 % (n = 8; 6.2 % at 10, 5.5 %
     at 20; ``experiments/coverage.py``), because the pairs that look alike are those whose
     differences look steady.
 

@@ -34,8 +34,8 @@ FEWEST_VALUES: dict[str, dict[str, int]] = {
     "bounded_difference": {"bounded": 8},
     "bounded_paired_difference": {"bounded": 5},
     "share_interval": {"share": 2},
-    "share_difference": {"share": 2},
-    "share_paired_difference": {"share": 2},
+    "share_difference": {"share": 8},
+    "share_paired_difference": {"share": 8},
 }
 """Fewest values a sample from which a method is offered, by shape; absent where it never is."""
 
@@ -52,7 +52,7 @@ _INSTEAD = {
         "alike": "welch_difference or paired_difference, from 5 values an arm on",
         "skewed": "skewed_difference, from 8 values an arm on",
         "bounded": "bounded_difference, from 8 values an arm on, or bounded_paired_difference",
-        "share": "share_difference or share_paired_difference",
+        "share": "share_difference or share_paired_difference, from 8 values an arm on",
     },
 }
 

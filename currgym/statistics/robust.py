@@ -18,7 +18,8 @@ from currgym.statistics.domains import NotOffered
 from currgym.statistics.intervals import Interval, check_level
 
 __all__ = [
-    "BOOTSTRAP_ABOVE", "FEWEST_RUNS", "cvar", "interquartile_mean", "optimality_gap", "probability_of_improvement",
+    "BOOTSTRAP_ABOVE", "FEWEST_RUNS", "cvar", "interquartile_mean", "optimality_gap",
+    "probability_of_improvement", "resampled_improvement", "wins",
 ]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
@@ -168,9 +169,7 @@ def wins(a: FloatArray, b: FloatArray) -> FloatArray:
     return result
 
 
-def resampled_improvement(
-    won: FloatArray, rng: np.random.Generator, resamples: int
-) -> FloatArray:
+def resampled_improvement(won: FloatArray, rng: np.random.Generator, resamples: int) -> FloatArray:
     """Return the probability of improvement of resamples of each study, ``(k, resamples)``.
 
     Args:

@@ -78,15 +78,15 @@ def bootstrap_t_limits(values: FloatArray, rng: np.random.Generator, resamples: 
 
     def limits(level: float) -> tuple[FloatArray, FloatArray]:
         tail = (1.0 - level) / 2.0
-        below = _quantile(ratio, tail, known)
-        above = _quantile(ratio, 1.0 - tail, known)
+        below = quantile_of_sorted(ratio, tail, known)
+        above = quantile_of_sorted(ratio, 1.0 - tail, known)
         return mean - above * spread, mean - below * spread
 
     return limits
 
 
-def _quantile(ordered: FloatArray, share: float, known: NDArray[np.int64]) -> FloatArray:
-    """Return the quantile of the first ``known`` entries of each sorted row."""
+def quantile_of_sorted(ordered: FloatArray, share: float, known: NDArray[np.int64]) -> FloatArray:
+    """Return the quantile of the first ``known`` entries of each sorted row, ``(k,)``."""
     last = np.maximum(known - 1, 0)
     place = share * last
     left = np.floor(place).astype(np.int64)

@@ -15,7 +15,8 @@ from currgym.statistics.plans import Plan
 from currgym.statistics.power import MOST_SEEDS, seeds_needed
 
 __all__ = [
-    "FEWEST_SEEDS", "TUNING_SEEDS_FROM", "Verdict", "conclude", "fewest_seeds", "holm", "judge",
+    "FEWEST_SEEDS", "TUNING_SEEDS_FROM", "Verdict", "conclude", "conclude_bar", "fewest_seeds",
+    "holm", "judge",
 ]  # fmt: skip
 
 FEWEST_SEEDS = {"rl": 8, "supervised": 10, "simulated": 30}
@@ -149,6 +150,28 @@ def conclude(
         "would decide",
         final=True,
         needed=needed,
+    )
+
+
+def conclude_bar(mean: Interval, bar: float, kind: Kind, seeds: int, frozen: bool) -> Verdict:
+    """Return the verdict on a claim that a mean lies above a bar named before the runs.
+
+    Args:
+        mean: Of the endpoint, with its interval.
+        bar: In the endpoint's unit.
+        kind: ``"rl"``, ``"supervised"`` or ``"simulated"``.
+        seeds: Finished seeds.
+        frozen: Whether endpoint, bar and seeds were written before the first run.
+    """
+    if seeds < fewest_seeds(kind) or not frozen:
+        return judge(kind, seeds)
+    if not mean.known:
+        return Verdict("not testable here", f"no interval: {mean.method}", final=True)
+    word = "supported" if mean.low > bar else "contradicted" if mean.high < bar else "inconclusive"
+    return Verdict(
+        word,
+        f"{mean.level:.0%} interval {mean.low:.3g} to {mean.high:.3g}, bar {bar:g}",
+        final=True,
     )
 
 

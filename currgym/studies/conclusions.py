@@ -154,12 +154,14 @@ class Conclusions:
     @property
     def verdict(self) -> Verdict:
         """What may be said of the whole: the arms' verdicts, or why there is none."""
-        compared = [a for a in self.arms if a.arm != self.baseline and not a.control]
+        compared = [a for a in self.arms if a.arm != self.baseline]
+        compared = [a for a in compared if not a.control] or compared
         planned = [a for a in compared if a.verdict.final]
+        if not compared:
+            return judge(self.kind, min((len(a.values) for a in self.arms), default=0))
         if not planned:
-            waiting = [a.verdict for a in compared or self.arms]
             # What comes first is what holds most of them back.
-            return min(waiting, key=lambda v: _ORDER.index(v.word))
+            return min((a.verdict for a in compared), key=lambda v: _ORDER.index(v.word))
         words = "; ".join(f"{a.arm}: {a.verdict.word}" for a in planned)
         return Verdict(words, "the plan was frozen before its runs", final=True)
 
@@ -333,12 +335,13 @@ class _Panel:
         )  # fmt: skip
 
     def verdict(self, arm: ArmValues, base: ArmValues | None, contrast: Contrast | None) -> Verdict:
-        ours, theirs = self.both(arm, base) if base is not None else ([*arm.values], [])
-        seeds = min(len(ours), len(theirs)) if base is not None else len(ours)
-        if not self.frozen or self.plan is None:
-            return judge(self.kind, seeds)
         if arm is base:
             return Verdict("baseline", "the others are compared with it", final=False)
+        seeds = len(self.counted(arm.values))
+        if base is not None:
+            seeds = min(map(len, self.both(arm, base)))
+        if not self.frozen or self.plan is None:
+            return judge(self.kind, seeds)
         if max(self.seeds, default=0) >= TUNING_SEEDS_FROM:
             return Verdict(
                 "exploratory, no verdict",

@@ -81,8 +81,8 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
     assert plan is not None
     if max(spec.seeds[: plan.n]) >= TUNING_SEEDS_FROM:
         raise ValueError(
-            f"the plan rests on seeds from {TUNING_SEEDS_FROM} up, which choose settings: put "
-            f"other seeds first ({spec.path})"
+            f"{spec.path}: the plan rests on seeds from {TUNING_SEEDS_FROM} up, which choose "
+            "settings: put other seeds first"
         )
     for panel in spec.panels:
         plan.check(panel.base.kind)

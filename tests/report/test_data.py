@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from currgym.report.data import Curve, load
+from currgym.report.words import notices
 from currgym.tasks import BoxTasks, TaskSpace
 
 Make = Callable[..., Path]
@@ -127,14 +128,14 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_comparison(tmp_path: Path, study_folder: Make) -> None:
-    folder = study_folder(tmp_path / "c", seeds=3)
+    folder = study_folder(tmp_path / "c", seeds=8)
     study = load(folder)
     assert [arm.label for arm in study.arms] == ["random", "alp-gmm", "window"]
-    assert [run.seed for run in study.arms[1].runs] == [0, 1, 2]
+    assert [run.seed for run in study.arms[1].runs] == list(range(8))
     assert study.arms[2].privileges == ("difficulty",)
     alp, base = study.arms[1], study.arms[0]
     curve = alp.curve("mastered")
-    assert curve.values.shape == (3, 7)
+    assert curve.values.shape == (8, 7)
     end, gap = study.end(alp, study.metric), study.difference(alp, study.metric)
     assert end is not None
     assert gap is not None
@@ -148,7 +149,7 @@ def test_comparison(tmp_path: Path, study_folder: Make) -> None:
 
 
 def test_supervised_arms_are_paired(tmp_path: Path, study_folder: Make) -> None:
-    study = load(study_folder(tmp_path / "c", seeds=3, kind="supervised"))
+    study = load(study_folder(tmp_path / "c", seeds=8, kind="supervised"))
     assert study.kind == "supervised"
     gap = study.difference(study.arms[1], study.metric)
     assert gap is not None
@@ -194,3 +195,59 @@ def test_no_function_is_imported_from_a_folder(
     (run,) = load(run_folder(tmp_path / "r", task_space=described)).runs
     assert isinstance(run.space, BoxTasks)
     assert run.space.difficulty is None
+
+
+# Verdicts. ---------------------------------------------------------------------------------------
+
+
+def planned(folder: Path, frozen: str | None, **changes: Any) -> Path:
+    """Write a plan into a comparison's study.json."""
+    path = folder / "study.json"
+    document = json.loads(path.read_text())
+    document["plan"] = {
+        "endpoint": "solved", "baseline": "random", "contrasts": ["alp-gmm"], "n": 8,
+        "smallest_effect": 0.05, "alpha": 0.05, "direction": "higher", "shape": "share",
+        "correlation": 0.0, "threshold": None, "frozen": frozen, **changes,
+    }  # fmt: skip
+    rewrite(path, json.dumps(document))
+    return folder
+
+
+def test_a_frozen_study_with_enough_seeds_has_its_verdict(
+    tmp_path: Path, study_folder: Make
+) -> None:
+    folder = study_folder(tmp_path / "c", seeds=8)
+    study = load(planned(folder, "abc"))
+    arm = study.arms[1]
+    assert study.verdict(arm).word == "supported"
+    assert study.verdict().word == "alp-gmm: supported"
+    assert study.conclusions()["window"].verdict.word == "exploratory, no verdict"
+    assert "Planned before the runs" in notices(study)[0]
+    assert "alp-gmm: <strong>supported</strong>" in notices(study)[0]
+    gap, shown = study.conclusions()["alp-gmm"].difference, study.difference(arm, study.metric)
+    assert gap is not None
+    assert shown is not None
+    assert shown.low == pytest.approx(100.0 * gap.low)
+    tail = study.conclusions()["alp-gmm"].tail
+    assert tail is not None
+    assert tail.estimate < gap.estimate + 1.0
+
+    open_ = load(planned(folder, None))
+    assert open_.verdict(open_.arms[1]).word == "exploratory, no verdict"
+    assert "Planned before" not in notices(open_)[0]
+    late = load(planned(folder, "abc", n=9))
+    assert late.verdict().word == "unfinished, no verdict"
+    assert "8 of the 9 planned seeds" in notices(late)[0]
+    with pytest.raises(ValueError, match="damaged"):
+        load(planned(folder, "abc", endpoints="solved"))
+
+
+def test_endpoints_of_a_run_by_hand(tiny: Path) -> None:
+    (run,) = load(tiny).runs
+    assert run.endpoint("solved") == pytest.approx(0.625)
+    assert run.endpoint("area") == pytest.approx((0.25 + 0.625) / 2)
+    assert run.endpoint("return") == pytest.approx(5.0)
+    assert run.endpoint("time", 0.6) == 1.0
+    # Of two tasks (.75 and .5) the worst tenth is the worse one.
+    assert run.tail("solved") == pytest.approx(0.5)
+    assert run.tail("return") == pytest.approx(5.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,3 +54,18 @@ def test_killed_and_resumed_equals_uninterrupted(arguments: list[str], tmp_path:
         killing.run("resume", "killed", cwd=tmp_path)
     assert times >= 1
     killing.assert_same_run(tmp_path / "whole", out)
+
+
+@pytest.mark.slow
+def test_three_kills_of_the_experiment(tmp_path: Path) -> None:
+    """Uniform over time and aimed at phases; ``experiments/faults.py`` does 200."""
+    script = Path(__file__).parents[2] / "experiments" / "faults.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--kills", "3", "--only", "supervised", "--out", "."],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((tmp_path / "faults.json").read_text())
+    assert result["kills"] == 3 == sum(result["by_phase"].values())
+    assert result["equal_to_twin"] == result["trials"] >= 1
+    assert result["problems"] == []

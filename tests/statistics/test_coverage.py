@@ -12,6 +12,7 @@ import pytest
 from currgym.statistics import (
     FEWEST_VALUES,
     SHAPES,
+    NotOffered,
     Times,
     bootstrap_t_interval,
     bounded_difference,
@@ -24,6 +25,9 @@ from currgym.statistics import (
     paired_difference,
     permutation_interval,
     probability_of_improvement,
+    share_difference,
+    share_interval,
+    share_paired_difference,
     skewed_difference,
     t_interval,
     welch_difference,
@@ -31,8 +35,14 @@ from currgym.statistics import (
 from currgym.statistics import coverage as table
 
 RNG = np.random.default_rng
-SLOW = ("permutation_interval", "median_time", "interquartile_mean")
-"""These take studies one by one, or sort many resamples of each: fewer studies and sizes."""
+SLOW = (
+    "permutation_interval", "median_time", "interquartile_mean", "optimality_gap",
+    "probability_of_improvement by bootstrap",
+)  # fmt: skip
+"""These take studies one by one, or many resamples of each: fewer studies, two sizes only.
+
+``experiments/coverage.py`` does all sizes.
+"""
 
 
 @pytest.mark.parametrize(
@@ -43,9 +53,9 @@ def test_nominal_95_covers_93_to_97(cell: table.Cell) -> None:
     refused = [n for n in table.SIZES if not cell.offered(n)]
     if cell.method in SLOW:
         sizes = sizes[:1] + sizes[-2:-1]
-    studies = min(cell.studies, 1_500 if cell.method in SLOW else 4_000)
+    studies = min(cell.studies, 600 if cell.method in SLOW else 2_500)
     found = {n: table.simulate(cell, n, studies) for n in sizes}
-    slack = math.sqrt(table.LEAST * (1.0 - table.LEAST) / studies)  # 0.4 points for 4,000
+    slack = math.sqrt(table.LEAST * (1.0 - table.LEAST) / studies)  # 0.5 points for 2,500
     print(table.line(table.Row(cell, found)))  # noqa: T201
     if cell.inside:
         for n, share in found.items():
@@ -87,11 +97,24 @@ def test_the_rows_are_the_public_functions(n: int) -> None:
     for row, ends in enumerate(zip(*table.paired_ends(x, y, rng), strict=True)):
         interval = paired_difference(x[row], y[row])
         assert ends == pytest.approx((interval.low, interval.high))
-    x, y = x / 20.0, y / 20.0
+    x, y = x / 20.0, np.minimum(y / 20.0, 1.0)
     for row, ends in enumerate(zip(*table.gaffke_ends(x, rng), strict=True)):
         interval = bounded_interval(x[row], rng)
         assert ends == pytest.approx((interval.low, interval.high), abs=0.05)
     if n >= 8:
+        lower, nothing = x / 3.0, np.zeros_like(x)
+        middle = x / 5.0 + 0.4, y / 5.0 + 0.4
+        pairs = (middle, (lower, y), (lower, nothing))
+        for a, b in pairs:  # away from the bounds, near them, at one
+            for row, ends in enumerate(zip(*table.share_difference_ends(a, b, rng), strict=True)):
+                interval = share_difference(a[row], b[row], rng)
+                assert ends == pytest.approx((interval.low, interval.high), abs=0.05)
+            for row, ends in enumerate(zip(*table.share_paired_ends(a, b, rng), strict=True)):
+                interval = share_paired_difference(a[row], b[row], rng)
+                assert ends == pytest.approx((interval.low, interval.high), abs=0.05)
+        for row, ends in enumerate(zip(*table.share_ends(x, rng), strict=True)):
+            interval = share_interval(x[row], rng)
+            assert ends == pytest.approx((interval.low, interval.high), abs=0.05)
         for row, ends in enumerate(zip(*table.bounded_ends(x, y, rng), strict=True)):
             interval = bounded_difference(x[row], y[row], rng)
             assert ends == pytest.approx((interval.low, interval.high), abs=0.05)
@@ -109,8 +132,15 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "skewed_difference": lambda x, y, shape: skewed_difference(x, y, RNG(0), shape=shape),
     "bounded_difference": lambda x, y, shape: bounded_difference(x, y, RNG(0)),
     "bounded_paired_difference": lambda x, y, shape: bounded_paired_difference(x, y, RNG(0)),
+    "share_interval": lambda x, y, shape: share_interval(x, RNG(0)),
+    "share_difference": lambda x, y, shape: share_difference(x, y, RNG(0)),
+    "share_paired_difference": lambda x, y, shape: share_paired_difference(x, y, RNG(0)),
 }
-TAKES_ONE_SHAPE = ("bounded_interval", "bounded_difference", "bounded_paired_difference")
+TAKES_ONE_SHAPE = {
+    **dict.fromkeys(("bounded_interval", "bounded_difference", "bounded_paired_difference"),
+                    "bounded"),
+    **dict.fromkeys(("share_interval", "share_difference", "share_paired_difference"), "share"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -118,13 +148,13 @@ TAKES_ONE_SHAPE = ("bounded_interval", "bounded_difference", "bounded_paired_dif
     [
         (method, shape)
         for method in sorted(FEWEST_VALUES)
-        for shape in (["bounded"] if method in TAKES_ONE_SHAPE else sorted(SHAPES))
+        for shape in ([TAKES_ONE_SHAPE[method]] if method in TAKES_ONE_SHAPE else sorted(SHAPES))
     ],
 )
 @pytest.mark.parametrize("n", table.SIZES)
 def test_what_fails_is_refused(method: str, shape: str, n: int) -> None:
     rng = RNG(2)
-    x, y = rng.random(n), rng.random(n)
+    x, y = rng.uniform(0.4, 0.6, n), rng.uniform(0.4, 0.6, n)
     if offered(method, shape, n):
         assert CALLS[method](x, y, shape).known
     else:
@@ -159,3 +189,20 @@ def test_an_unknown_shape_is_refused() -> None:
     wrong: Any = "gaussian"
     with pytest.raises(ValueError, match="shape must be one of"):
         t_interval([1.0, 2.0], shape=wrong)
+
+
+@pytest.mark.parametrize("difference", [share_difference, share_paired_difference])
+def test_a_few_shares_are_not_compared(difference: Callable[..., Any]) -> None:
+    for n in (1, 2, 5, 7):
+        with pytest.raises(NotOffered, match="needs at least 8 values"):
+            difference([0.5] * n, [0.4] * n, RNG(0))
+    assert difference([0.0] * 8, [0.4] * 8, RNG(0)).known
+
+
+def test_away_from_the_bounds_shares_are_compared_as_any_values() -> None:
+    x, y = RNG(0).uniform(0.4, 0.6, (2, 8))
+    assert share_difference(x, y, RNG(0)) == welch_difference(x, y)
+    assert share_paired_difference(x, y, RNG(0)) == paired_difference(x, y)
+    assert share_interval(x, RNG(0)) == t_interval(x)
+    scaled = share_difference(10.0 * x, 10.0 * y, RNG(0), 0.0, 10.0)
+    assert scaled.low == pytest.approx(10.0 * welch_difference(x, y).low)

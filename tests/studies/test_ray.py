@@ -16,12 +16,7 @@ from currgym.studies import Arm
 from currgym.studies.study import StudyProgress
 
 HERE = str(Path(__file__).parent)
-# The driver's own clean-up, at interpreter exit or by the collector, is Ray's business.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.slow
 SMALL: dict[str, Any] = {
     "num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 1024**2,
 }  # fmt: skip
@@ -128,7 +123,7 @@ def test_a_study_survives_the_death_of_a_node(two_nodes: Any, tmp_path: Path, he
     assert helpers.contents(study) == helpers.contents(twin)
     replay = next(cell for cell in study.cells if cell.source is not None)
     said = (study.store[replay.key].folder / "config.json").read_text()
-    assert "currgym-" not in said, "a path of the worker has come home"
+    assert "currgym-run-" not in said, "a path of the worker has come home"
 
 
 def test_ctrl_c_brings_checkpoints_home(cluster: Any, tmp_path: Path, helpers: Any) -> None:
@@ -169,6 +164,25 @@ def test_a_cluster_too_small_says_so(cluster: Any) -> None:
     with pytest.raises(ValueError, match="takes 64 threads, and the cluster's largest machine"):
         RayEngine(threads=64, address=cluster.address)
     assert not ray.is_initialized()
+
+
+def test_what_killed_workers_have_left_is_removed(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    from currgym.studies.engines.ray import take_place
+
+    held, owner = take_place(tmp_path)
+    dead, lock = take_place(tmp_path)
+    lock.release()  # as the system does for a killed process
+    (dead / "run").mkdir()
+    (dead / "run" / "log.csv").touch()
+    fresh, other = take_place(tmp_path)
+    other.release()
+    for folder in (held, dead):
+        os.utime(folder, (0, 0))
+    place, last = take_place(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {held.name, fresh.name, place.name}
+    last.release()
+    owner.release()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def knowing(summary: Summary) -> dict[str, bool]:
         p = float(stats.t.sf(c.estimate / error, c.n - 1)) if error > 0 else float(c.estimate <= 0)
         names.append(name)
         p_values.append(p)
-    adjusted = holm(p_values) if p_values else []
+    adjusted: list[float] = holm(p_values).tolist() if p_values else []
     return dict.fromkeys(summary.signals, False) | {
         name: bool(p < 0.05) for name, p in zip(names, adjusted, strict=True)
     }
@@ -106,9 +106,15 @@ def advise(summary: Summary, margin: float = MARGIN) -> Advice:
     teacher = _teacher(best)
     by = f"teacher {teacher}" if teacher else f"a teacher that goes by {best}"
     others = f" (so do {', '.join(found[1:])})" if len(found) > 1 else ""
+    follow = summary.signals[best].following
+    doubt = "" if follow.low > 0.0 else (
+        f" Training on the quarter that {best} scores highest gained {said(follow, 100.0, '%')} "
+        "over uniform in one fork, so do not expect much of following it greedily."
+    )  # fmt: skip
     return Advice(
         "headroom",
-        f"there is headroom, and {best} knows where{others}: try {by}, and compare it with random.",
+        f"there is headroom, and {best} knows something of where{others}: try {by}, and compare "
+        f"it with random.{doubt}",
     )
 
 
@@ -133,7 +139,9 @@ def _transfer(found: Headroom) -> Any:
     matrix = np.mean([f.transfer for f in found.forks], axis=0)
     gain = np.mean([f.gain for f in found.forks], axis=0)
     title = "Transfer: gain on a column's cell of training on a row's cell, per cent of the range"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True
+    )
     table.add_column("trained on")
     for cell in range(len(found.cells)):
         table.add_column(str(cell), justify="right")
@@ -159,9 +167,7 @@ def _signals(summary: Summary) -> Any:
         remark = "knows" if known[name] else ""
         if signal.silent:
             remark = f"silent at {signal.silent} checkpoints" + (f"; {remark}" if remark else "")
-        table.add_row(
-            name, said(signal.correlation), said(signal.following, 100.0, "%"), remark
-        )
+        table.add_row(name, said(signal.correlation), said(signal.following, 100.0, "%"), remark)
     ceiling = "unknown" if summary.ceiling is None else f"{summary.ceiling:.2f}"
     table.add_row("noise ceiling", ceiling, "", "what a perfect signal could reach")
     table.add_row("greedy oracle", "", said(summary.oracle, 100.0, "%"), "best cell, cross-valued")

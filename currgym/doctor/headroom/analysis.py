@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from currgym.statistics import Interval, t_interval
 
-__all__ = ["FEWEST_SEEDS_AS_UNITS", "Forks", "Grid", "Summary", "SignalSummary", "summarise"]
+__all__ = ["FEWEST_SEEDS_AS_UNITS", "Forks", "Grid", "SignalSummary", "Summary", "summarise"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -54,28 +54,30 @@ class Grid:
 
     def __post_init__(self) -> None:
         counts = np.bincount(self.cells, minlength=len(self.weights))
-        if (counts < 2).any():
+        if (counts == 0).any():
             raise ValueError(
-                f"cell {int(np.argmin(counts))} has {counts.min()} evaluation rows: at least 2 a "
-                "cell are needed, one for each half"
+                f"cell {int(np.argmin(counts))} has no evaluation task: cut fewer dimensions, or "
+                "take a finer test set"
             )
 
-    @property
-    def halves(self) -> IntArray:
-        """0 or 1 for each row: the rows of each cell alternate."""
-        halves = np.zeros(len(self.cells), dtype=np.int64)
-        for cell in range(len(self.weights)):
-            rows = np.flatnonzero(self.cells == cell)
-            halves[rows] = np.arange(len(rows)) % 2
-        return halves
-
     def by_cell(self, values: FloatArray, half: int | None = None) -> FloatArray:
-        """Return the mean of each cell's rows, ``(..., rows)`` to ``(..., m)``."""
-        rows = np.ones(len(self.cells), dtype=np.bool_) if half is None else self.halves == half
+        """Return the mean of each cell's rows, ``(..., rows)`` to ``(..., m)``.
+
+        A half is every other row of each cell. A cell with one row, which only toys have that read
+        competence without error, has it in both.
+        """
         return np.stack(
-            [values[..., rows & (self.cells == c)].mean(axis=-1) for c in range(len(self.weights))],
+            [values[..., rows].mean(axis=-1) for rows in self._rows(half)],
             axis=-1,
         )
+
+    def _rows(self, half: int | None) -> list[IntArray]:
+        """Return the rows of each cell, of one half or all."""
+        found = []
+        for cell in range(len(self.weights)):
+            rows = np.flatnonzero(self.cells == cell)
+            found.append(rows if half is None or len(rows) == 1 else rows[half::2])
+        return found
 
     def overall(self, values: FloatArray, half: int | None = None) -> FloatArray:
         """Return the target distribution's mean, ``(..., rows)`` to ``(...)``."""
@@ -126,7 +128,7 @@ class Forks:
         return float((self.grid.overall(self.uniform) - self.grid.overall(self.before)).mean())
 
     def half_gain(self, half: int) -> FloatArray:
-        """Return the gains of one half, ``(m,)``: every other repeat, every other evaluation row."""
+        """Return the gains of one half, ``(m,)``: every other repeat, every other row."""
         repeats = self.after[:, half::2]
         return self.grid.overall(repeats.mean(axis=1) - self.before, half)
 
@@ -185,7 +187,7 @@ def _shares_of_best(values: FloatArray, count: int) -> FloatArray:
     equal = values == ordered[count - 1]
     shares = above.astype(np.float64)
     shares[equal] = (count - above.sum()) / equal.sum()
-    return shares / count
+    return np.asarray(shares / count)
 
 
 def _rank_correlation(a: FloatArray, b: FloatArray) -> float | None:

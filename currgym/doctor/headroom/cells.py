@@ -91,11 +91,11 @@ class Cells:
         """Return each cell's share of the target distribution, uniform over the space if None."""
         if target is not None:
             counts = np.bincount(self.index(target), minlength=len(self)).astype(np.float64)
-            return counts / counts.sum()
+            return np.asarray(counts / counts.sum())
         sizes = np.ones(1)
         for edges in self._edges:
             sizes = np.outer(sizes, np.diff(edges)).ravel()
-        return sizes / sizes.sum()
+        return np.asarray(sizes / sizes.sum())
 
     def describe(self, cell: int) -> str:
         """Return the ranges of a cell in words."""
@@ -118,7 +118,9 @@ def _live_dimensions(space: TaskSpace) -> dict[str, int | None]:
         try:
             space.to_unit([0])
         except ValueError as error:
-            raise ValueError(f"examples without a difficulty cannot be cut in cells: {error}") from None
+            raise ValueError(
+                f"examples without a difficulty cannot be cut in cells: {error}"
+            ) from None
         return {"difficulty rank": space.n}
     if not isinstance(space, BoxTasks) or space.unit_dim == 0:
         raise ValueError(f"{space!r} cannot be cut in cells: it has no dimension that varies")

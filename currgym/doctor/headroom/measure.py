@@ -285,6 +285,7 @@ class _Works:
 
     def train_forks(self) -> None:
         """Train the forks of one checkpoint after the other."""
+        self._grid()  # refused before anything is spent on forks
         assert self.plan.fork_steps is not None
         per_run = self.plan.fork_steps
         for run in self.runs:
@@ -357,9 +358,7 @@ class _Works:
 
     def gather(self) -> Headroom:
         """Read what all runs have left, and probe every checkpoint."""
-        tasks, scale = self._scale()
-        index = self.cells.index(tasks)
-        target = self._target()
+        scale, grid = self._scale(), self._grid()
         ledger = Ledger()
         forks: list[Forks] = []
         for run in self.runs:
@@ -367,7 +366,9 @@ class _Works:
             probes: list[Probes] = []
             steps = run.milestones
             for k, step in enumerate(steps):
-                self._progress(f"probing checkpoint {k} of {len(steps) - 1}", self._done, self._total)
+                self._progress(
+                    f"probing checkpoint {k} of {len(steps) - 1}", self._done, self._total
+                )
                 probes.append(probe(run, step, self.cells, self.plan.probes))
                 _charge(ledger, asdict(probes[-1].ledger))
                 if k == 0:
@@ -376,7 +377,7 @@ class _Works:
                 scores = signals(probes[-1], probes[:-1], self.cells, scale, seed)
                 if self.plan.study is not None:
                     scores |= teacher_scores(Path(self.plan.study), self.cells, step)
-                forks.append(self._of(run, step, scale, index, target, scores, ledger))
+                forks.append(self._of(run, step, scale, grid, scores, ledger))
         return Headroom(self.plan, self.cells, forks, summarise(forks), ledger, scale)
 
     def _of(
@@ -384,15 +385,13 @@ class _Works:
         run: Run,
         step: int,
         scale: tuple[float, float],
-        index: NDArray[np.int64],
-        target: FloatArray,
+        grid: Grid,
         scores: dict[str, FloatArray],
         ledger: Ledger,
     ) -> Forks:
         before, rows = _evaluation(run.folder, step, scale)
-        grid = Grid(index[rows], target)
         on_cells: list[list[FloatArray]] = [[] for _ in range(len(self.cells))]
-        uniform = []
+        uniform: list[FloatArray] = []
         for fork in self._forks(run, step):
             after, same = _evaluation(fork.folder, None, scale)
             if not np.array_equal(rows, same):
@@ -403,16 +402,24 @@ class _Works:
             run.config.seed, step, before, np.array(on_cells), np.array(uniform), scores, grid
         )
 
-    def _scale(self) -> tuple[NDArray[Any], tuple[float, float]]:
-        """Return the evaluation tasks, and the returns that count as 0 and 1."""
-        document = json.loads((self.runs[0].folder / "config.json").read_text(encoding="utf-8"))
+    def _grid(self) -> Grid:
+        """Return how evaluation rows belong to cells: the same of every run and fork."""
+        folder = self.runs[0].folder
+        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         tasks = self.cells.space.check(document["test_set"]["tasks"])
+        _, rows = _evaluation(folder, None, (0.0, 1.0))
+        return Grid(self.cells.index(tasks)[rows], self._target())
+
+    def _scale(self) -> tuple[float, float]:
+        """Return the raw returns that count as 0 and 1."""
+        folder = self.runs[0].folder
+        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         known = document["return_range"]
         if known is not None:
-            return tasks, (float(known[0]), float(known[1]))
+            return float(known[0]), float(known[1])
         returns = np.concatenate([_table(run.folder)[:, 2] for run in self.runs])
         low, high = np.quantile(returns, [0.05, 0.95]).tolist()
-        return tasks, (low, high if high > low else low + 1.0)
+        return low, high if high > low else low + 1.0
 
     def _target(self) -> FloatArray:
         config = self.runs[0].config

@@ -106,7 +106,8 @@ class _Listed:
             for name in ("returns", "successes")
         }
         found["scores"] = {
-            name: column([o.scores[name] for o in self.outcomes]) for name in self.outcomes[0].scores
+            name: column([o.scores[name] for o in self.outcomes])
+            for name in self.outcomes[0].scores
         }
         return found
 
@@ -157,9 +158,7 @@ def _attempt_rl(
     except ValueError:
         values = None
     listed = _Listed(tasks, frozenset() if values is None else _CRITIC_SCORES)
-    vec = gymnasium.make_vec(
-        session.about.env_id, num_envs=len(tasks), **run.config.env_parameters
-    )
+    vec = gymnasium.make_vec(session.about.env_id, num_envs=len(tasks), **run.config.env_parameters)
     core = CurriculumVectorEnv(vec, listed, seed=seed)
     core.value_function = values
     policy = session.student.policy(deterministic=False)
@@ -259,4 +258,4 @@ def _disagreement(now: Probes, cells: Cells, scale: tuple[float, float], seed: i
             warnings.simplefilter("ignore", ConvergenceWarning)
             network.fit(inputs[rows], targets[rows])
         values.append(network.predict(inputs))
-    return np.std(values, axis=0, ddof=1)
+    return np.asarray(np.std(values, axis=0, ddof=1))

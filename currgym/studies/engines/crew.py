@@ -155,19 +155,23 @@ class Crew(ABC):
             except Lost as how:
                 self._give_up(worker, str(how), waiting, listen)
                 continue
-            self._tell(worker, events, listen)
+            self._tell(worker, events, waiting, listen)
         now = time.monotonic()
         for worker in self._busy:
             if worker.heard is not None and now - worker.heard > self.hang_after:
                 why = f"its worker said nothing for {self.hang_after:.0f} s and was killed"
                 self._give_up(worker, why, waiting, listen)
 
-    @staticmethod
-    def _tell(worker: Worker, events: list[Event], listen: Listener) -> None:
-        for event in events:
+    def _tell(
+        self, worker: Worker, events: list[Event], waiting: deque[Job], listen: Listener
+    ) -> None:
+        if events:
             worker.heard = time.monotonic()
-            if event.kind not in ("begun", "progress"):
-                worker.job = None
+        if any(event.kind not in ("begun", "progress") for event in events):
+            worker.job = None
+            # At once: what the listener does with the last run need not keep it waiting.
+            self._start(worker, waiting, listen)
+        for event in events:
             listen(event)
 
     def _give_up(self, worker: Worker, why: str, waiting: deque[Job], listen: Listener) -> None:
@@ -198,7 +202,7 @@ class Crew(ABC):
                     self._leave(worker, listen)
             for worker in self._ready(self._busy, WAIT):
                 try:
-                    self._tell(worker, worker.receive(), listen)
+                    self._tell(worker, worker.receive(), deque(), listen)
                 except Lost:
                     self._leave(worker, listen)
         for worker in self._busy:

@@ -31,6 +31,27 @@ ATTENTION = 0.5
 """Seconds for which a worker waits for something to say before it says that there is nothing."""
 
 
+STALE = 3600.0
+"""Seconds after which a folder without an owner is what a killed worker has left."""
+
+
+def take_place(parent: Path) -> tuple[Path, FileLock]:
+    """Make a folder for a run, and remove those of workers that were killed.
+
+    Returns:
+        The folder, and its owner's lock, which the system frees when the process ends.
+    """
+    for left in parent.glob("currgym-run-*"):
+        with contextlib.suppress(OSError, Timeout):
+            if time.time() - left.stat().st_mtime > STALE:
+                with FileLock(left / ".owner", blocking=False):
+                    shutil.rmtree(left)
+    place = Path(tempfile.mkdtemp(prefix="currgym-run-", dir=parent))
+    owner = FileLock(place / ".owner")
+    owner.acquire()
+    return place, owner
+
+
 class _Actor:
     """Does one job at a time; what it has to say is fetched by :meth:`hear`."""
 
@@ -67,7 +88,7 @@ class _Actor:
     def _work(self, job: Job, there: Parcel, inputs: list[bytes]) -> None:
         from currgym.studies.engines.work import perform
 
-        place = Path(tempfile.mkdtemp(prefix="currgym-"))
+        place, owner = take_place(Path(tempfile.gettempdir()))
         try:
             folder = place / "run"
             unpack(there, folder)
@@ -84,6 +105,7 @@ class _Actor:
             last = Event(job.key, "failed", error=f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(place, ignore_errors=True)
+            owner.release()
         if last.error is not None:
             last = replace(last, error=last.error.replace(str(place / "run"), str(job.folder)))
         self._said.put(last)
