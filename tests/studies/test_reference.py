@@ -123,7 +123,6 @@ def test_the_shipped_file_holds_what_it_says() -> None:
     assert shipped_path().stat().st_size < 2_000_000
     lines = settings()
     assert any(line.startswith("toy/cube --steps 20000") for line in lines)
-    assert any(line.startswith("CartPole-v0 --steps 16384") for line in lines)
     base = RunConfig("toy/cube", "random", "cube", steps=20_000)
     arms = arms_of([base])
     assert {"random", "alp-gmm"} <= {arm.label for arm in arms}
