@@ -157,6 +157,12 @@ DECLARED = [
 ]
 
 
+def test_every_classic_declares_what_varies_by_default() -> None:
+    for cls in ENVIRONMENTS:
+        varying = {p.name for p in cls.parameters if p.varies}
+        assert {name for declared, name in DECLARED if declared is cls} == varying, cls
+
+
 @pytest.mark.parametrize(("cls", "name"), DECLARED)
 def test_difficulty_rises_as_declared(cls: type[ClassicEnv], name: str) -> None:
     # Where the other parameter leaves something to show.

@@ -145,11 +145,12 @@ def test_success_by_function_bool_or_share() -> None:
     assert episode(make(success=numpy_bool), options={"task": [1, 0]})[1]["success"] is True
 
 
-def test_success_of_the_environment_itself() -> None:
+@pytest.mark.parametrize("key", ["success", "is_success"])
+def test_success_of_the_environment_itself(key: str) -> None:
     class Knows(Corridor):
         def step(self, action: int) -> Any:
             *rest, _ = super().step(action)
-            return *rest, {"is_success": self.x >= 2}
+            return *rest, {key: self.x >= 2}
 
     env = ParameterizedEnv(Knows(), SPACE, apply, mastery=50.0)
     assert episode(env, options={"task": [3, 0]})[1]["success"] is True
