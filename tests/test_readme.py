@@ -78,3 +78,16 @@ def test_python_examples_run(tmp_path: Path) -> None:
         'PPO("MlpPolicy", venv)', 'PPO("MlpPolicy", venv, n_steps=32, batch_size=64)'
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_the_study_is_one(tmp_path: Path) -> None:
+    from currgym.studies import StudySpec, freeze
+
+    (document,) = re.findall(r"```toml\n(.*?)```", TEXT, re.S)
+    path = tmp_path / "study.toml"
+    path.write_text(document, encoding="utf-8")
+    spec = StudySpec.read(path)
+    assert freeze(spec)
+    labels = [arm.label for arm in spec.arms]
+    assert "yoked-alp-gmm" in labels
+    assert "uniform-steps" in labels
