@@ -17,7 +17,8 @@ __all__ = ["watch"]
 @click.option("--serve", is_flag=True, help="Show it on a local page (127.0.0.1) instead.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True,
               help="Of the page; 0 takes a free one.")  # fmt: skip
-def watch(folder: Path, every: float, once: bool, serve: bool, port: int) -> None:
+@click.option("--trust", is_flag=True, help="Allow importing the modules that a study file names.")
+def watch(folder: Path, every: float, once: bool, serve: bool, port: int, trust: bool) -> None:
     """Look on while a run or a study is at work in DIR (or a study file), or after it.
 
     Learning curves, where the teacher samples, what was spent, the pace and the time left. It only
@@ -25,7 +26,7 @@ def watch(folder: Path, every: float, once: bool, serve: bool, port: int) -> Non
     """
     from currgym.watching import watcher
 
-    found = watcher(folder)
+    found = watcher(folder, trust)
     try:
         if serve:
             from currgym.watching.page import serve as serve_page

@@ -135,22 +135,26 @@ class Watcher(Protocol):
         """Return what there is now."""
 
 
-def watcher(folder: Path) -> Watcher:
+def watcher(folder: Path, trust: bool = False) -> Watcher:
     """Return the watcher of a run folder, a study file, or the folder of a comparison.
 
     A folder that is not there yet is taken for a run that has not begun.
+
+    Args:
+        folder: What to watch.
+        trust: Allow importing the modules that a study file names.
 
     Raises:
         ValueError: If it holds something else.
     """
     if folder.suffix == ".toml" or (folder / "study.toml").exists():
-        return StudyWatcher(folder)
+        return StudyWatcher(folder, trust)
     if folder.is_file():
         raise ValueError(f"{folder} is neither a run folder nor a study file")
     if folder.is_dir() and not (folder / "config.json").exists() and any(folder.iterdir()):
         for path in sorted(folder.parent.glob("*.toml")):  # a study file's store
             if path.stem == folder.name:
-                return StudyWatcher(path)
+                return StudyWatcher(path, trust)
         raise ValueError(f"{folder} holds neither a run nor a study")
     return RunWatcher(folder)
 
@@ -319,12 +323,13 @@ class StudyWatcher:
 
     Args:
         path: The study file, or the folder of a comparison.
+        trust: Allow importing the modules that it names.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, trust: bool = False) -> None:
         from currgym.studies import Study
 
-        self.study = Study.open(path)
+        self.study = Study.open(path, trust=trust)
         self._curves: dict[str, list[Point]] = {}
         self._pace = _Pace()
 
