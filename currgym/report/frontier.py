@@ -53,7 +53,7 @@ class Frontier:
             period without steps.
         frontier: Share of a run's steps on learnable tasks: mean over runs with its interval.
         by_run: Seed -> that share.
-        total: ``(4,)`` shares of all steps by state.
+        total: ``(4,)`` shares of a run's steps by state, the mean over runs.
     """
 
     times: FloatArray
@@ -118,7 +118,7 @@ def frontiers(study: Study, periods: int = 24) -> dict[str, Frontier]:
         shares = _share(grouped.reshape(periods, -1, 4).sum(axis=1))
         by_run = {seed: float(c[:, 1].sum() / c.sum()) for seed, c in known.items()}
         level = t_interval(list(by_run.values())).clipped(0.0, 1.0)
-        total = grouped.sum(axis=0) / grouped.sum()
+        total = np.mean([c.sum(axis=0) / c.sum() for c in known.values()], axis=0)
         times = np.linspace(0.0, study.span, periods + 1)
         found[arm.label] = Frontier(times, shares, level, by_run, total)
     return found

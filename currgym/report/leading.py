@@ -77,9 +77,8 @@ def gain_section(sheet: Sheet, study: Study) -> str:
     )
     if any(gain.conclusion.crosses for gain in found):
         says += f" &#8224; goes by other information than {base}: not a comparison of equals."
-    refused = [g.total for g in found if g.total is not None and not g.total.known]
-    if refused:
-        says += f" Without brackets there is no interval: {escape(refused[0].method)}."
+    if any(g.total is not None and not g.total.known for g in found):
+        says += " No brackets: with so few seeds no interval is known to hold what it says."
     body = f"<p>{says}</p>"
     if scale is None:
         body += '<p class="quiet">No run is finished yet.</p>'

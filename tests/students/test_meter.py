@@ -45,9 +45,9 @@ def test_growing_gradients_raise_adams_effective_step() -> None:
     def late(growth: float) -> float:
         weight = torch.nn.Parameter(torch.zeros(4))
         meter = OptimizerMeter(optimizer := torch.optim.Adam([weight], lr=1e-3))
-        for i in range(3000):
+        for i in range(7_000):
             learn(optimizer, weight, [growth**i] * 4)
-            if i == 2000:
+            if i == 6_000:
                 meter.read()
         found = meter.read()
         assert found is not None
