@@ -145,10 +145,13 @@ def _planned(study: Study) -> str:
         for arm in found.arms
         if arm.verdict.final
     ]
-    effect = number(plan.smallest_effect)
+    endpoint = ENDPOINTS[plan.endpoint]
+    effect = f"{plan.smallest_effect:g}"
+    if endpoint.percent:
+        effect = f"{100.0 * plan.smallest_effect:g} percentage points"
     text = (
         "<strong>Planned before the runs.</strong> "
-        f"Endpoint: {escape(ENDPOINTS[plan.endpoint].says)}; baseline: {escape(plan.baseline)}; "
+        f"Endpoint: {escape(endpoint.says)}; baseline: {escape(plan.baseline)}; "
         f"smallest difference of interest: {effect}; {len(found.seeds)} seeds a teacher. "
         + ". ".join(words)
     )

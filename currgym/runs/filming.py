@@ -84,6 +84,8 @@ def film_study(folder: Path, seed: int = 0, trust: bool = False) -> list[Path]:
     for arm in document["arms"]:
         if arm.get("reference"):
             continue
+        if Path(arm["label"]).name != arm["label"]:
+            raise ValueError(f"{folder / 'study.json'} is damaged: label {arm['label']!r}")
         places = [folder / place for place in document["runs"].get(arm["label"], [])]
         kept = [p for p in places if len(KeptPolicies(p).steps()) > 1]
         if not kept:
