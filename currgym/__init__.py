@@ -47,7 +47,7 @@ _ORIGINS = {
     "task_space": "currgym.vector",
 }
 _MODULES = (
-    "curriculum", "envs", "outcomes", "report", "runs", "sb3", "statistics", "students",
+    "curriculum", "doctor", "envs", "outcomes", "report", "runs", "sb3", "statistics", "students",
     "supervised", "tasks", "teachers", "teaching", "testing", "vector",
 )  # fmt: skip
 
