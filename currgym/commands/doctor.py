@@ -217,7 +217,9 @@ def _examine(
     from currgym.doctor import diagnose, subject_of
     from currgym.doctor.subject import imported
     from currgym.runs.settings import parse_value, split_settings
+    from currgym.teaching import teachers
 
+    teachers[teacher]  # a wrong name is no finding
     arguments = {k: parse_value(v) for k, v in split_settings(settings)["env"].items()}
     subject = subject_of(
         env,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,15 @@ class Plan:
         del document["study"]
         return json.loads(json.dumps(document))  # type: ignore[no-any-return]
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Plan:
+        """Read back :meth:`to_json`, of an earlier version too: what it lacks has its default."""
+        fields = dict(document)
+        base = RunConfig(**fields.pop("base"))
+        for name in ("seeds", "dimensions"):
+            fields[name] = None if fields[name] is None else tuple(fields[name])
+        return cls(base, **fields)
+
 
 def _whole(steps: int, rollout: int) -> int:
     """Return the steps rounded up to whole rollouts."""
@@ -191,7 +200,11 @@ def _claim(plan: Plan, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path, document = out / "plan.json", plan.to_json()
     if path.exists():
-        if json.loads(path.read_text(encoding="utf-8")) != document:
+        try:
+            known = Plan.from_json(json.loads(path.read_text(encoding="utf-8"))).to_json()
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no plan of a measurement: {error}") from None
+        if known != document:
             raise ValueError(f"{out} holds a measurement with other settings: choose another --out")
         return
     if any(out.iterdir()):
