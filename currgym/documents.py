@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from currgym.registry import nearest
 
 __all__ = [
-    "Damaged", "check_types", "checked", "described", "fits", "read_json", "reading", "sentence", "write_whole",
+    "Damaged", "check_types", "checked", "described", "fits", "read_json", "reading", "sentence",
+    "write_whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
