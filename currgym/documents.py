@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from currgym.registry import nearest
 
 __all__ = [
-    "Damaged", "check_types", "checked", "fits", "read_json", "reading", "sentence", "write_whole",
+    "Damaged", "check_types", "checked", "described", "fits", "read_json", "reading", "sentence",
+    "write_whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ def check_types(cls: type[Any], given: Mapping[str, Any]) -> None:
         if name not in names:
             raise ValueError(nearest(str(name), names, "entry"))
         if not fits(value, hints[name]):
-            raise ValueError(f"{name} must be {_called(hints[name])}, got {value!r:.80}")
+            raise ValueError(f"{name} must be {described(hints[name])}, got {value!r:.80}")
 
 
 @functools.cache
@@ -143,10 +144,15 @@ def fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _called(kind: Any) -> str:
+def described(kind: Any) -> str:
+    """Return a type in words, as errors name it."""
     options: Collection[Any] = typing.get_args(kind) if _is_union(kind) else (kind,)
-    names = {int: "a whole number", float: "a number", str: "a text", type(None): "nothing"}
-    return " or ".join(names.get(o, getattr(o, "__name__", str(o))) for o in options)
+    names = {
+        list: "a list", dict: "a table", bool: "true or false", int: "a whole number",
+        float: "a number", str: "a text", type(None): "nothing",
+    }  # fmt: skip
+    kinds = [typing.get_origin(option) or option for option in options]
+    return " or ".join(names.get(k, getattr(k, "__name__", str(k))) for k in kinds)
 
 
 def _is_union(kind: Any) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from currgym.documents import checked, fits, reading, write_whole
+from currgym.documents import checked, described, fits, reading, write_whole
 from currgym.registry import nearest
 from currgym.runs.config import (
     RunConfig,
@@ -51,7 +51,7 @@ _TOP = frozenset(
 
 _KINDS: dict[str, Any] = {
     "name": str, "store": str, "environments": list, "students": list, "teachers": list,
-    "controls": bool, "first_seed": int, "steps": int, "import": list[str], "run": dict[str, Any],
+    "controls": bool, "first_seed": int, "import": list[str], "run": dict[str, Any],
     "plan": dict[str, Any], "reference": bool,
 }  # fmt: skip
 _MOST_SEEDS = 100_000
@@ -199,7 +199,7 @@ class StudySpec:
         _known(document, _TOP, "entry of a study")
         for name, kind in _KINDS.items():
             if name in document and not fits(document[name], kind):
-                raise ValueError(f"{name} is {document[name]!r:.80}")
+                raise ValueError(f"{name} must be {described(kind)}, got {document[name]!r:.80}")
         modules = document.get("import", [])
         named = [str(_entry(e, "id")["id"]) for e in document.get("environments", [])]
         check_trusted(path, foreign_modules(modules, named), trust)
@@ -226,8 +226,8 @@ class StudySpec:
             first = document.get("first_seed", 0)
             if type(first) is not int:
                 raise ValueError(f"first_seed must be a whole number, got {first!r}")
-            if not 0 < seeds <= _MOST_SEEDS:
-                raise ValueError(f"seeds must lie in 1 to {_MOST_SEEDS:,}, got {seeds}")
+            if seeds > _MOST_SEEDS:
+                raise ValueError(f"seeds must be at most {_MOST_SEEDS:,}, got {seeds}")
             seeds = list(range(first, first + seeds))
         elif not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
             raise ValueError(f"seeds must be a number or a list of whole numbers, got {seeds!r}")
