@@ -113,7 +113,7 @@ def check_types(cls: type[Any], given: Mapping[str, Any]) -> None:
         if name not in names:
             raise ValueError(nearest(str(name), names, "entry"))
         if not fits(value, hints[name]):
-            raise ValueError(f"{name} must be {_called(hints[name])}, got {value!r:.80}")
+            raise ValueError(f"{name} must be {called(hints[name])}, got {value!r:.80}")
 
 
 @functools.cache
@@ -143,7 +143,7 @@ def fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _called(kind: Any) -> str:
+def called(kind: Any) -> str:
     options: Collection[Any] = typing.get_args(kind) if _is_union(kind) else (kind,)
     names = {int: "a whole number", float: "a number", str: "a text", type(None): "nothing"}
     return " or ".join(names.get(o, getattr(o, "__name__", str(o))) for o in options)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from currgym.documents import checked, fits, reading, write_whole
+from currgym.documents import called, checked, fits, reading, write_whole
 from currgym.registry import nearest
 from currgym.runs.config import (
     RunConfig,
@@ -199,7 +199,7 @@ class StudySpec:
         _known(document, _TOP, "entry of a study")
         for name, kind in _KINDS.items():
             if name in document and not fits(document[name], kind):
-                raise ValueError(f"{name} is {document[name]!r:.80}")
+                raise ValueError(f"{name} must be {called(kind)}, got {document[name]!r:.80}")
         modules = document.get("import", [])
         named = [str(_entry(e, "id")["id"]) for e in document.get("environments", [])]
         check_trusted(path, foreign_modules(modules, named), trust)
