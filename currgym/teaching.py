@@ -186,6 +186,9 @@ class Teacher(ABC):
     """Subset of :data:`PRIVILEGES` that it uses."""
     files: ClassVar[frozenset[str]] = frozenset()
     """Parameters that may be the path of a file; a run keeps a copy of each."""
+    required: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that a run must give, though the teacher can be built from a space alone: without
+    them it would not be what its name says."""
 
     def __init__(
         self,

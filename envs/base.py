@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from currgym.seeds import EpisodeSeed, generator
 from currgym.tasks import BoxTasks, Difficulty, Kind, TaskSpace
 
-__all__ = ["EpisodeSlot", "Parameter", "TaskEnv", "TaskRange", "box_tasks"]
+__all__ = ["EpisodeSlot", "Parameter", "TaskEnv", "TaskRange", "box_tasks", "with_task"]
 
 FloatArray = NDArray[np.float64]
 TaskRange = tuple[float, float] | float | str
@@ -93,6 +93,26 @@ def box_tasks(
     return space, np.array(default)
 
 
+def with_task(space: gymnasium.Space[Any], tasks: TaskSpace) -> gymnasium.spaces.Box:
+    """Return an observation space with the unit-cube task appended.
+
+    Raises:
+        ValueError: If the observation is no vector of floats, or the tasks have no unit cube.
+    """
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        raise ValueError(f"observe_task appends to a vector (Box of one dimension), not to {space}")
+    if not np.issubdtype(space.dtype, np.floating):
+        raise ValueError(f"observe_task needs observations of floats, got {space.dtype}")
+    if not tasks.unit_dim and tasks.kind != "box":
+        raise ValueError(f"observe_task needs tasks with a unit cube, and {tasks!r} has none")
+    extra = np.zeros(tasks.unit_dim, dtype=space.dtype)
+    return gymnasium.spaces.Box(
+        np.concatenate([space.low, extra]),
+        np.concatenate([space.high, extra + 1]),
+        dtype=space.dtype,
+    )
+
+
 class EpisodeSlot:
     """The (task, seed) that the next episode takes: asked for, queued, or the last one again.
 
@@ -105,7 +125,14 @@ class EpisodeSlot:
         self.space = space
         self.default = default
         self.task = default
+        self._unit: FloatArray | None = None
         self.queued: tuple[Any, int | None] | None = None
+
+    def append(self, observation: NDArray[Any]) -> NDArray[Any]:
+        """Return the observation with the current task's unit-cube coordinates appended."""
+        if self._unit is None:
+            self._unit = self.space.to_unit(self.task)[0]
+        return np.concatenate([observation, self._unit.astype(observation.dtype)])
 
     def take(self, seed: int | None, options: Mapping[str, Any] | None) -> tuple[Any, int | None]:
         """Return the next episode's (task, seed) and make its task the current one.
@@ -129,6 +156,7 @@ class EpisodeSlot:
                     raise ValueError(f"the only name of a task here is 'task', got {sorted(task)}")
             # A copy, for the row of an array that the caller may write to again.
             self.task = self.space.check(task)[0].copy()
+            self._unit = None
         # Gymnasium takes no NumPy integers as seeds, which is what an array of seeds holds.
         return self.task, seed if seed is None or isinstance(seed, EpisodeSeed) else int(seed)
 
@@ -160,7 +188,6 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         self.observe_task = observe_task
         self._slot = EpisodeSlot(self.task_space, self.default_task)
         self._constants = {p.name: float(p.default) for p in self.parameters}
-        self._unit_task: NDArray[np.float32] = np.empty(0, dtype=np.float32)
         self.episode_return = 0.0
 
     def set_spaces(self, observation: gymnasium.spaces.Box, action: gymnasium.Space[Any]) -> None:
@@ -169,12 +196,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         self.observation_space = observation
         self.action_space = action
         if self.observe_task:
-            extra = np.zeros(self.task_space.unit_dim, dtype=observation.dtype)
-            self.observation_space = gymnasium.spaces.Box(
-                np.concatenate([observation.low, extra]),
-                np.concatenate([observation.high, extra + 1]),
-                dtype=observation.dtype,
-            )
+            self.observation_space = with_task(observation, self.task_space)
 
     @property
     def queued(self) -> tuple[Any, int | None] | None:
@@ -222,8 +244,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         self.episode_return = 0.0
         observation, info = self._begin(self.values(task))
         if self.observe_task:
-            self._unit_task = self.task_space.to_unit(task)[0].astype(observation.dtype)
-            observation = np.concatenate([observation, self._unit_task])
+            observation = self._slot.append(observation)
         info["task"] = task.copy()
         return observation, info
 
@@ -234,7 +255,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         # A NumPy bool would make the vector environments keep an array of objects.
         info["success"] = bool(self.episode_return > self.mastery)
         if self.observe_task:
-            observation = np.concatenate([observation, self._unit_task])
+            observation = self._slot.append(observation)
         return observation, reward, terminated, truncated, info
 
     def _begin(self, values: dict[str, float]) -> tuple[Any, dict[str, Any]]:

@@ -11,7 +11,7 @@ from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import ArrayLike, NDArray
 
-from currgym.envs.base import EpisodeSlot
+from currgym.envs.base import EpisodeSlot, with_task
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
 
 __all__ = ["Apply", "ParameterizedEnv", "Success"]
@@ -48,6 +48,8 @@ class ParameterizedEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
             the centre of a box, the first of a discrete space, a fixed sample of another.
         test_sets: Named arrays of tasks for evaluation; by default 50 drawn uniformly.
         target: Tasks of the target distribution; None for uniform over the space.
+        observe_task: Append the unit-cube task to the observation, which must be a vector of
+            floats. ``currgym train --observe-task`` hands it to the environment's entry point.
 
     >>> from currgym.tasks import BoxTasks
     >>> def apply(env, task):
@@ -70,6 +72,7 @@ class ParameterizedEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         default_task: ArrayLike | Mapping[str, Any] | None = None,
         test_sets: Mapping[str, ArrayLike] | None = None,
         target: ArrayLike | None = None,
+        observe_task: bool = False,
     ) -> None:
         if not callable(apply):
             raise ValueError(f"apply must be a function (env, task), got {apply!r}")
@@ -88,8 +91,12 @@ class ParameterizedEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
             default_task=default_task,
             test_sets=test_sets,
             target=target,
+            observe_task=observe_task,
         )
         gymnasium.Wrapper.__init__(self, env)
+        self.observe_task = observe_task
+        if observe_task:
+            self.observation_space = with_task(env.observation_space, task_space)
         self.task_space = task_space
         self.mastery = mastery
         self.return_range = return_range
@@ -147,6 +154,8 @@ class ParameterizedEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         seed = None if seed is None else int(seed)
         observation, info = self.env.reset(seed=seed, options=rest or None)
         self.episode_return = 0.0
+        if self.observe_task:
+            observation = self._slot.append(observation)
         return observation, {**info, "task": task.copy()}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -162,6 +171,8 @@ class ParameterizedEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
             # Plain types, of which vector environments make arrays of numbers and not of objects.
             is_bool = isinstance(success, (bool, np.bool_))
             info = {**info, "success": bool(success) if is_bool else float(success)}
+        if self.observe_task:
+            observation = self._slot.append(observation)
         return observation, reward, terminated, truncated, info
 
     def _replace(self, new: Any) -> None:

@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 STUDY = """\
 name = "load"
 environments = ["toy/cube"]
-teachers = ["random", "uniform-steps", "yoked", "alp-gmm"]
+teachers = ["random", "uniform-steps", "target", "alp-gmm"]
 seeds = {seeds}
 steps = 1000
 [run]

@@ -85,6 +85,7 @@ class Yoked(Teacher):
 
     spaces = frozenset({"box", "discrete", "levels"})
     files = frozenset({"log"})
+    required = frozenset({"log"})
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import seed_for
 from currgym.runs.session import Session, open_session
+from currgym.runs.settings import check_required
 from currgym.runs.tracking import Tracks
 from currgym.runs.watching import Watchdog, blame
 from currgym.teaching import teachers
@@ -111,7 +112,9 @@ class Run:
 
         Raises:
             FileExistsError: If the folder holds something.
+            ValueError: If the teacher lacks a parameter that a run of it must give.
         """
+        check_required(config.teacher, config.teacher_parameters)
         folder = Path(folder)
         # What a wait for the folder's lock, and a kill before the run has begun, leave behind.
         copies = (f"{name}{path.suffix}" for name, path in _files(config, Path()))

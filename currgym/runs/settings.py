@@ -125,6 +125,20 @@ def typed_teacher_parameters(name: str, given: Mapping[str, str]) -> dict[str, A
     return {key: typed(f"teacher.{key}", text, known[key]) for key, text in given.items()}
 
 
+def check_required(name: str, given: Mapping[str, Any]) -> None:
+    """Check that a teacher is given what a run of it must give.
+
+    Raises:
+        ValueError: If a parameter is missing or None.
+    """
+    known = teachers[name].required if name in teachers else frozenset()
+    missing = sorted(key for key in known if given.get(key) is None)
+    if missing:
+        raise ValueError(
+            f"teacher {name!r} needs {', '.join(missing)}: --set teacher.{missing[0]}=VALUE"
+        )
+
+
 def student_parameters(name: str) -> dict[str, inspect.Parameter]:
     """Return the parameters that ``--set student.NAME`` reaches (imports the student)."""
     if students[name].kind == "rl":

@@ -26,6 +26,7 @@ from currgym.statistics import Plan
 from currgym.students import students
 from currgym.studies.arms import Arm, with_controls, with_reference
 from currgym.studies.endpoints import ENDPOINTS
+from currgym.teaching import teachers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -119,6 +120,16 @@ class StudySpec:
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must differ and not be negative, got {self.seeds}")
         for arm in self.arms:
+            replays = "log" in teachers[arm.teacher].required
+            if arm.of is not None and not replays:
+                raise ValueError(
+                    f"arm {arm.label!r}: teacher {arm.teacher!r} replays no log, so it takes no of="
+                )
+            if replays and arm.of is None and arm.parameters.get("log") is None:
+                raise ValueError(
+                    f"arm {arm.label!r} has nothing to replay: write {arm.teacher}:of=LABEL for "
+                    f"another arm's log, or {arm.teacher}:log=FILE"
+                )
             if arm.of is not None and arm.of not in labels:
                 raise ValueError(f"arm {arm.label!r} replays {arm.of!r}, which is not an arm here")
             if arm.of is not None and next(a for a in self.arms if a.label == arm.of).of:
