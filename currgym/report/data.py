@@ -114,6 +114,11 @@ class Arm:
         """Runs that came to their end; only these count in tables."""
         return tuple(run for run in self.runs if run.finished)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where its runs come from, where they are not this study's own."""
+        return tuple(sorted({str(o) for run in self.runs if (o := run.config.get("origin"))}))
+
     def measured(self, endpoint: str, threshold: float | None = None) -> ArmValues:
         """Return what its finished runs measured, for conclusions."""
         values = {run.seed: run.endpoint(endpoint, threshold) for run in self.finished}

@@ -127,6 +127,7 @@ def _gain_row(sheet: Sheet, gain: Gain, drawn: str) -> str:
     dagger = "&#8224;" if one.crosses else ""
     control = ' <span class="quiet">(control)</span>' if arm.reference else ""
     uses = uses_text(arm.privileges, short=True)
+    origins = "".join(f'<span class="uses">{escape(origin)}</span>' for origin in arm.origins)
     lines = []
     if gain.total is not None:
         lines.append(_in_numbers("whole", gain.total, metric, None))
@@ -151,7 +152,7 @@ def _gain_row(sheet: Sheet, gain: Gain, drawn: str) -> str:
     )
     return (
         f'<tr><th scope="row" data-value="{escape(arm.label)}">{sheet.chip(arm)}{escape(arm.label)}'
-        f'{dagger}{control}<span class="uses">by {uses}</span></th>'
+        f'{dagger}{control}<span class="uses">by {uses}</span>{origins}</th>'
         f'<td class="drawn" data-value="{order}">{drawn}</td>'
         f'<td class="parts">{"".join(lines)}</td>'
         f'<td class="words" data-value="{escape(one.verdict.word)}">{escape(one.verdict.word)}</td>'

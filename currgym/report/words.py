@@ -132,6 +132,10 @@ def notices(study: Study) -> list[str]:
             f"<strong>Unfinished: {escape(join(parts))}.</strong> Their curves end where they are; "
             "tables count finished runs only."
         )
+    elsewhere = {arm.label: arm.origins for arm in study.arms if arm.origins}
+    if elsewhere:
+        named = "; ".join(f"{escape(a)}: {escape(', '.join(o))}" for a, o in elsewhere.items())
+        told.append(f"<strong>Not measured here.</strong> {named}.")
     return [f'<div class="notice"><p>{text}</p></div>' for text in told]
 
 

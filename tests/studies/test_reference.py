@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
+from currgym.report import write as write_page
 from currgym.runs import RunConfig
 from currgym.studies import Arm, Study, StudySpec
 from currgym.studies import reference as module
@@ -71,6 +72,9 @@ def test_they_are_marked(write: Write) -> None:
     study.describe()
     document = json.loads((study.folder / "study.json").read_text())
     assert set(document["shipped"]) == {"random", "alp-gmm"}
+    page = write_page(study.folder).read_text(encoding="utf-8")
+    assert "alp-gmm: reference results of currgym 0.1.0" in page
+    assert '<span class="uses">reference results of currgym 0.1.0</span>' in page
     place = study.folder / document["runs"]["random"][0]
     assert "reference" in json.loads((place / "config.json").read_text())["origin"]
 
