@@ -356,7 +356,7 @@ def aggregate(
 
         return _held(_in_blocks(ends, x, block=250), truth)
 
-    return Cell(method, "any", label, covers, FEWER_STUDIES, FEWEST_RUNS, may_exceed)
+    return Cell(method, "any", label, covers, STUDIES, FEWEST_RUNS, may_exceed)
 
 
 def improvement(label: str, pairs: Sequence[tuple[Outcome, Outcome]], may_exceed: bool) -> Cell:
