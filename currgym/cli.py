@@ -359,6 +359,7 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
         is_named_elsewhere,
     )
     from currgym.runs.settings import (
+        check_observes_task,
         parse_value,
         split_settings,
         typed_env_parameters,
@@ -393,6 +394,8 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     else:
         env = environment_id(env)
         env_parameters = typed_env_parameters(env, parts["env"])
+        if options["observe_task"]:
+            check_observes_task(env)
     if options["observe_task"]:
         env_parameters["observe_task"] = True
     return RunConfig(
@@ -435,7 +438,12 @@ def _train(run: Any) -> None:
 
 
 def _run_study(study: Any, jobs: int) -> None:
-    failed = _follow(study, jobs)
+    from currgym.runs.run import Interrupted
+
+    try:
+        failed = _follow(study, jobs)
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; go on with: currgym resume {study.folder}") from None
     if failed:
         raise click.ClickException("some runs failed:\n  " + "\n  ".join(failed))
 

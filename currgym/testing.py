@@ -1180,7 +1180,8 @@ def _moves(
     step = max(0.1, 1.0 / float(space.high[index] - space.low[index] + 1.0)) if whole else 0.1
     one = case.rollout(env, space.from_unit(unit)[0], seed=50 + seed, actions_seed=seed)
     # What observe_task appends differs by itself; compare the rest.
-    extra = space.unit_dim if getattr(env.unwrapped, "observe_task", False) else 0
+    observes = env.has_wrapper_attr("observe_task") and env.get_wrapper_attr("observe_task")
+    extra = space.unit_dim if observes else 0
     keep = np.r_[0 : one.shape[1] - 3 - extra, one.shape[1] - 3 : one.shape[1]]
     for change in (step, -step):
         moved = unit.copy()
@@ -1247,12 +1248,12 @@ def _env_observes_its_task(case: EnvCase) -> None:
         observing = case.make(observe_task=True)
     except TypeError:
         return  # no such option: somebody else's environment
-    with case.env() as env:
-        space = case.space(env)
-        dim = space.unit_dim
-        tasks = case.tasks(3, env)
-        base = case.rollout(env, tasks[0], steps=5)
+    plain = case.make(observe_task=False)
     try:
+        space = case.space(plain)
+        dim = space.unit_dim
+        tasks = case.tasks(3, plain)
+        base = case.rollout(plain, tasks[0], steps=5)
         found = case.rollout(observing, tasks[0], steps=5)
         without = np.delete(found, np.s_[found.shape[1] - 3 - dim : -3], axis=1)
         if found.shape[1] != base.shape[1] + dim or not np.array_equal(without, base):
@@ -1265,4 +1266,5 @@ def _env_observes_its_task(case: EnvCase) -> None:
             if not observing.observation_space.contains(observation):
                 case.fail("observations lie in the observation space", "observe_task=True")
     finally:
+        plain.close()
         observing.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,8 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from currgym import cli
 from currgym.cli import main
+from currgym.runs import Run, RunConfig, live
 from currgym.runs.settings import typed_env_parameters
 
 
@@ -87,6 +91,10 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "nowhere:a/B-v0"], "No module named 'nowhere'"),
         (["compare", "CartPole-v0", "--teachers", "random", "random"], "different labels"),
         (["compare", "CartPole-v0", "--teachers", "yoked:of=alp-gmm"], "is not an arm here"),
+        (["compare", "CartPole-v0", "--teachers", "random", "yoked"], "yoked:of=LABEL"),
+        (["compare", "CartPole-v0", "--teachers", "a=random:of=b"], "replays no log"),
+        (["train", "CartPole-v0", "--teacher", "yoked"], "teacher 'yoked' needs log: --set"),
+        (["train", "CartPole-v1", "--observe-task"], "CartPole-v1 takes no observe_task"),
         (["resume", "nowhere"], "not a run"),
     ],
 )
@@ -128,6 +136,34 @@ def test_a_folder_that_holds_a_run(
     assert call("why", "run", "--episode", "3") == 0
     assert call("evaluate", "run") == 0
     assert "solved" in capsys.readouterr().out
+
+
+def test_the_bar_answers_ctrl_c_before_the_next_safe_point(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(live, "attended", lambda console: True)
+    run = Run.create(RunConfig("toy/cube", "random", "cube", 100), tmp_path / "run")
+    with live.RunBar(run) as bar:
+        page = Console(file=io.StringIO(), width=200)
+        page.print(bar.bars.get_renderable())
+        run.stopping = True  # what the signal handler does; nobody calls the bar
+        page.print(bar.bars.get_renderable())
+    before, after = page.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "finishing this rollout" not in before
+    assert "finishing this rollout" in after
+
+
+def test_an_interrupted_comparison_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_follow", interrupted)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["toy/cube", "--teachers", "random", "--steps", "100", "--out", "mine"]
+    assert call("compare", *arguments) == 130
+    assert "currgym resume mine" in capsys.readouterr().err
 
 
 def test_plain_progress_never_says_nan(

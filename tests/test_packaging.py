@@ -45,6 +45,23 @@ def test_nothing_is_installed_under_the_bare_names() -> None:
     assert all(name.split(".")[0] == "currgym" for name in listed)
 
 
+def test_the_source_archive_holds_what_a_packager_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    egg_info = pytest.importorskip("setuptools.command.egg_info")
+    monkeypatch.chdir(ROOT)
+    found = egg_info.FileList()
+    for line in Path("MANIFEST.in").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            found.process_template_line(line)
+    wanted = {
+        path.as_posix()
+        for top in ("tests", "experiments", "docs")
+        for path in Path(top).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert wanted <= set(found.files)
+    assert {"CHANGELOG.md", "constraints.txt"} <= set(found.files)
+
+
 def test_constraints_pin_torch_and_cover_the_dependencies() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = {

@@ -450,6 +450,7 @@ class Ball(TaskEnv):
 def test_good_environments_pass() -> None:
     check_env(Ball)
     check_env("currgym/CartPole-v0", tasks={"gravity": (5.0, 15.0)})
+    check_env("currgym/CartPole-v0", observe_task=True)
     env = gymnasium.make("currgym/Pendulum-v0")
     check_env(env)
     env.close()

@@ -89,6 +89,24 @@ class Live:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True, style=None)
 
 
+class _Beside:
+    """What stands beside the bar, read anew at every refresh.
+
+    A first Ctrl-C is answered at once this way, not at the next safe point, when it is over.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __str__(self) -> str:
+        stopping = "finishing this rollout, then a checkpoint" if self._run.stopping else ""
+        return "  ".join(words for words in (_solved(self._run), stopping) if words)
+
+
+def _solved(run: Run) -> str:
+    return "" if run.last_mean is None else f"solved {run.last_mean:.0%}"
+
+
 class RunBar(Live):
     """Progress of one run; pass it to :meth:`currgym.runs.Run.train`."""
 
@@ -102,19 +120,16 @@ class RunBar(Live):
         if self.attended:
             config = self._run.config
             self._task = self.bars.add_task(
-                f"{config.teacher} on {config.env}", total=config.steps, solved=""
+                f"{config.teacher} on {config.env}", total=config.steps, solved=_Beside(self._run)
             )
             self.bars.start()
         return self
 
     def __call__(self, run: Run) -> None:
         """Show where the run stands."""
-        solved = "" if run.last_mean is None else f"solved {run.last_mean:.0%}"
-        stopping = "  finishing this rollout, then a checkpoint" if run.stopping else ""
+        solved = _solved(run)
         if self._task is not None:
-            self.bars.update(
-                self._task, completed=min(run.steps, run.config.steps), solved=solved + stopping
-            )
+            self.bars.update(self._task, completed=min(run.steps, run.config.steps))
         now = time.monotonic()
         if self._begun is None:
             self._begun = (now, run.steps)

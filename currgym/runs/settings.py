@@ -134,8 +134,9 @@ def check_required(name: str, given: Mapping[str, Any]) -> None:
     known = teachers[name].required if name in teachers else frozenset()
     missing = sorted(key for key in known if given.get(key) is None)
     if missing:
+        value = "FILE" if missing[0] in teachers[name].files else "VALUE"
         raise ValueError(
-            f"teacher {name!r} needs {', '.join(missing)}: --set teacher.{missing[0]}=VALUE"
+            f"teacher {name!r} needs {', '.join(missing)}: --set teacher.{missing[0]}={value}"
         )
 
 
@@ -180,13 +181,8 @@ def typed_env_parameters(env: str, given: Mapping[str, str]) -> dict[str, Any]:
     """
     if not given:
         return {}
-    from gymnasium.envs.registration import load_env_creator
-
-    spec = environment_spec(env)
-    entry = spec.entry_point
-    creator: Any = load_env_creator(entry) if isinstance(entry, str) else entry
-    known = _signature(creator) if creator is not None else {}
-    if any(p.kind is p.VAR_KEYWORD for p in known.values()):  # it alone knows what it takes
+    creator, known = _creator(env)
+    if _takes_anything(known):
         return {key: parse_value(text) for key, text in given.items()}
     kinds = {p.name: p.kind for p in getattr(creator, "parameters", ())}
     found: dict[str, Any] = {}
@@ -201,6 +197,37 @@ def typed_env_parameters(env: str, given: Mapping[str, str]) -> dict[str, Any]:
     if tasks:
         found["tasks"] = {**(found.get("tasks") or {}), **tasks}
     return found
+
+
+def check_observes_task(env: str) -> None:
+    """Check that an environment takes ``observe_task``.
+
+    Args:
+        env: A registered id.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    known = _creator(env)[1]
+    if "observe_task" not in known and not _takes_anything(known):
+        raise ValueError(
+            f"{env} takes no observe_task: give its entry point that argument and pass it on to "
+            "currgym.ParameterizedEnv(..., observe_task=observe_task)"
+        )
+
+
+def _creator(env: str) -> tuple[Any, dict[str, inspect.Parameter]]:
+    """Return what makes an environment, and the arguments it takes."""
+    from gymnasium.envs.registration import load_env_creator
+
+    entry = environment_spec(env).entry_point
+    creator: Any = load_env_creator(entry) if isinstance(entry, str) else entry
+    return creator, _signature(creator) if creator is not None else {}
+
+
+def _takes_anything(known: Mapping[str, inspect.Parameter]) -> bool:
+    """Tell whether it alone knows what it takes."""
+    return any(p.kind is p.VAR_KEYWORD for p in known.values())
 
 
 def _signature(creator: Any) -> dict[str, inspect.Parameter]:

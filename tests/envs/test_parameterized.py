@@ -74,6 +74,30 @@ def test_tasks_reach_the_environment() -> None:
     assert type(stranger.goal) is int
 
 
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped:UserWarning")
+def test_observe_task_appends_the_unit_cube_task() -> None:
+    bare, env = make(), make(observe_task=True)
+    assert env.observation_space.shape == (4,)
+    for task in ([1, 0.0], [9, 1.0], [3, 0.25]):
+        plain, _ = bare.reset(seed=4, options={"task": task})
+        seen, _ = env.reset(seed=4, options={"task": task})
+        unit = SPACE.to_unit(task)[0]
+        for _ in range(2):
+            assert seen.dtype == np.float32
+            assert env.observation_space.contains(seen)
+            assert np.array_equal(seen[:2], plain)
+            assert np.allclose(seen[2:], unit)
+            seen, plain = env.step(1)[0], bare.step(1)[0]
+    check_env(env, skip_render_check=True)
+
+
+def test_observe_task_needs_a_vector_and_a_unit_cube() -> None:
+    with pytest.raises(ValueError, match="Box of one dimension"):
+        ParameterizedEnv(gymnasium.make("FrozenLake-v1"), SPACE, apply, observe_task=True)
+    with pytest.raises(ValueError, match="has none"):
+        ParameterizedEnv(Corridor(), DiscreteTasks(3), apply, observe_task=True)
+
+
 def test_default_task() -> None:
     assert make().default_task.tolist() == [5, 0.5]
     assert make(default_task={"goal": 2}).default_task.tolist() == [2, 0.5]
