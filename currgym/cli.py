@@ -389,6 +389,8 @@ def _config(env: str, teacher: str, seed: int, **options: Any) -> Any:
     if parts["run"]:
         raise ValueError("--set run.NAME is not a setting: use the command's own options")
     if is_named_elsewhere(env):
+        if options["observe_task"]:
+            raise ValueError(f"--observe-task is for environments; {env} has no observations")
         env = family_name(env)  # which checks its arguments itself
         env_parameters = {key: parse_value(text) for key, text in parts["env"].items()}
     else:

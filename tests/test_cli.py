@@ -95,6 +95,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["compare", "CartPole-v0", "--teachers", "a=random:of=b"], "replays no log"),
         (["train", "CartPole-v0", "--teacher", "yoked"], "teacher 'yoked' needs log: --set"),
         (["train", "CartPole-v1", "--observe-task"], "CartPole-v1 takes no observe_task"),
+        (["train", "toy/cube", "--observe-task"], "has no observations"),
         (["resume", "nowhere"], "not a run"),
     ],
 )
