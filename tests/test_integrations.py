@@ -173,17 +173,15 @@ def test_the_quick_start_as_it_is() -> None:
 
 def test_stable_baselines3() -> None:
     line = in_readme(
-        'venv = currgym.sb3.wrap(gym.make_vec("currgym/CartPole-v0", num_envs=8), '
-        '"alp-gmm", seed=0)'
+        'env = currgym.sb3.wrap(gym.make_vec("currgym/CartPole-v0", num_envs=8), "alp-gmm", seed=0)'
     )
     script = changed(
         QUICK_START,
         ("import PPO\n", "import PPO\nimport currgym\n"),
         ('env = gym.make("CartPole-v1")', line),
-        ('PPO("MlpPolicy", env,', 'PPO("MlpPolicy", venv,'),
     )
     names = run(script)
-    venv, model = names["venv"], names["model"]
+    venv, model = names["env"], names["model"]
     assert model.num_timesteps == 1024
     # The quick start begins anew after training and takes 100 steps more.
     assert venv.ledger.environment_steps == 1024 + 100 * 8

@@ -74,9 +74,7 @@ def test_python_examples_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.S)
     code = "\n".join(blocks).replace("total_timesteps=10_000", "total_timesteps=256")
     code = code.replace("attempts=20_000", "attempts=200")
-    code = code.replace(
-        'PPO("MlpPolicy", venv)', 'PPO("MlpPolicy", venv, n_steps=32, batch_size=64)'
-    )
+    code = code.replace('PPO("MlpPolicy", env)', 'PPO("MlpPolicy", env, n_steps=32, batch_size=64)')
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
