@@ -43,12 +43,11 @@ def end_workers(vec: VectorEnv[Any, Any, Any], trouble: Exception) -> tuple[list
     base: Any = vec.unwrapped
     if not isinstance(base, AsyncVectorEnv):
         return [], "ended unexpectedly"
-    if isinstance(trouble, multiprocessing.TimeoutError):
-        dead = []
-        silent = [i for i, pipe in enumerate(base.parent_pipes) if not _answers(pipe)]
-    else:  # its end of the pipe closes a little before it is dead
-        wait([process.sentinel for process in base.processes], timeout=5.0)
-        dead, silent = [i for i, p in enumerate(base.processes) if not p.is_alive()], []
+    late = isinstance(trouble, multiprocessing.TimeoutError)
+    # Its end of the pipe closes a little before a process is dead.
+    wait([process.sentinel for process in base.processes], timeout=0.0 if late else 5.0)
+    dead = [i for i, process in enumerate(base.processes) if not process.is_alive()]
+    silent = [i for i, pipe in enumerate(base.parent_pipes) if late and not _answers(pipe)]
     codes = ", ".join(str(base.processes[i].exitcode) for i in dead)
     for process in base.processes:
         process.kill()

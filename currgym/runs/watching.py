@@ -126,6 +126,7 @@ class Watchdog:
         if math.isfinite(self._seconds) and threading.current_thread() is self._main:
             if hasattr(signal, "SIGALRM"):
                 self._before = signal.signal(signal.SIGALRM, self._raise)
+            self._rearm()  # here: what hangs at once may never let the other thread begin
             self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
             self._thread.start()
         return self

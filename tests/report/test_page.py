@@ -159,7 +159,8 @@ def test_one_seed_has_no_interval(tmp_path: Path, study_folder: Make) -> None:
 
 
 def test_a_difference_that_may_be_none_is_said_to_be(tmp_path: Path, study_folder: Make) -> None:
-    folder = study_folder(tmp_path / "c", seeds=2, arms=("random", "alp-gmm"), skill=0.5)
+    arms = ("random", "alp-gmm")
+    folder = study_folder(tmp_path / "c", seeds=8, arms=arms, skill=0.5, steps=2_000)
     assert "the interval includes no difference" in Page(report.write(folder)).words
 
 

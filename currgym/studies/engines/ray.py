@@ -31,10 +31,6 @@ ATTENTION = 0.5
 """Seconds for which a worker waits for something to say before it says that there is nothing."""
 
 
-STALE = 3600.0
-"""Seconds after which a folder without an owner is what a killed worker has left."""
-
-
 def take_place(parent: Path) -> tuple[Path, FileLock]:
     """Make a folder for a run, and remove those of workers that were killed.
 
@@ -42,14 +38,13 @@ def take_place(parent: Path) -> tuple[Path, FileLock]:
         The folder, and its owner's lock, which the system frees when the process ends.
     """
     for left in parent.glob("currgym-run-*"):
-        with contextlib.suppress(OSError, Timeout):
-            if time.time() - left.stat().st_mtime > STALE:
-                with FileLock(left / ".owner", blocking=False):
-                    shutil.rmtree(left)
-    place = Path(tempfile.mkdtemp(prefix="currgym-run-", dir=parent))
-    owner = FileLock(place / ".owner")
+        with contextlib.suppress(OSError, Timeout), FileLock(left / ".owner", blocking=False):
+            shutil.rmtree(left)
+    begun = Path(tempfile.mkdtemp(prefix="currgym-new-", dir=parent))
+    owner = FileLock(begun / ".owner")
     owner.acquire()
-    return place, owner
+    # Under this name it is somebody's from the beginning.
+    return begun.rename(parent / begun.name.replace("-new-", "-run-", 1)), owner
 
 
 class _Actor:
