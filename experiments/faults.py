@@ -562,6 +562,14 @@ def document(tally: Tally, kills: int, seconds: float) -> dict[str, Any]:
         "orphans": tally.orphans,
         "last_process_gone_after_seconds": round(tally.longest, 1),
         "problems": tally.problems,
+        "readme": [
+            {
+                "what": f"SIGKILL at {tally.total} moments (PPO, SAC, supervised, studies; main "
+                "processes and workers): runs that, resumed, equal their uninterrupted twin",
+                "figure": f"{tally.resumed_equal} of {tally.trials}; {tally.lost_checkpoints} "
+                f"checkpoints lost, {tally.orphans} processes left",
+            }
+        ],
         "seconds": round(seconds),
         "python": platform.python_version(),
     }
