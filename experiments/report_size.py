@@ -29,7 +29,7 @@ from currgym.runs.logs import Logs
 from currgym.runs.recorder import RunRecorder, episode_header
 from currgym.tasks import BoxTasks
 
-RESULTS = Path(__file__).parent / "results" / "report_size.json"
+RESULTS = Path(__file__).parent / "results"
 SPACE = BoxTasks(
     [0, 0], [3, 6], names=["stump_height", "obstacle_spacing"], difficulty="stump_height"
 )
@@ -146,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--short", action="store_true", help="a small study: an illustration")
     parser.add_argument("--folder", type=Path, default=None, help="keep the study there")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for report_size.json")
     given = parser.parse_args()
     seeds, episodes = (2, 2_000) if given.short else (10, 100_000)
     folder = given.folder or Path(tempfile.mkdtemp())
@@ -170,10 +171,14 @@ def main() -> None:
     )
     if given.short:
         print("illustration, no verdict")
-        return
     holds = size < MEGABYTES and cpu < SECONDS
-    print(f"under {MEGABYTES:.0f} MB and {SECONDS:.0f} s: {'holds' if holds else 'does not hold'}")
-    RESULTS.write_text(
+    if not given.short:
+        print(
+            f"under {MEGABYTES:.0f} MB and {SECONDS:.0f} s: {'holds' if holds else 'does not hold'}"
+        )
+    given.out.mkdir(parents=True, exist_ok=True)
+    name = "report_size-short.json" if given.short else "report_size.json"
+    (given.out / name).write_text(
         json.dumps(
             {
                 "arms": len(ARMS), "seeds": seeds, "episodes": episodes,

@@ -41,3 +41,9 @@ def test_only_the_planned_run_replaces_a_result(arguments: list[str]) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert "--out" in done.stderr
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: path.stem)
+def test_a_short_form_takes_a_folder(path: Path) -> None:
+    """As the project's gate calls it."""
+    assert '"--out"' in path.read_text("utf-8")
