@@ -77,3 +77,13 @@ class Trap(Slow):
 
     def _load(self, state: Any) -> None:
         self._seen = int(state["seen"])
+
+
+def run_file(file: str, gate: Any) -> None:
+    """Run a study in a process of its own, when all are ready."""
+    import currgym.studies.study as module
+
+    module.ASK_AGAIN = 0.2
+    study = module.Study.open(file)
+    gate.wait()
+    assert study.run(engine="inline") == []
