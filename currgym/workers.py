@@ -44,8 +44,7 @@ def end_workers(vec: VectorEnv[Any, Any, Any], trouble: Exception) -> tuple[list
     if not isinstance(base, AsyncVectorEnv):
         return [], "ended unexpectedly"
     late = isinstance(trouble, multiprocessing.TimeoutError)
-    # Its end of the pipe closes a little before a process is dead, and Gymnasium calls a closed pipe
-    # late too.
+    # Its end of the pipe closes a little before a process is dead; Gymnasium calls that late too.
     wait([process.sentinel for process in base.processes], timeout=1.0 if late else 5.0)
     dead = [i for i, process in enumerate(base.processes) if not process.is_alive()]
     silent = [i for i, pipe in enumerate(base.parent_pipes) if late and not _answers(pipe)]

@@ -199,8 +199,9 @@ def test_a_worker_that_hangs_is_killed_and_its_task_named(
 @pytest.mark.slow
 def test_a_worker_that_dies() -> None:
     """In a process of its own: what other tests have started may hold the dead worker's pipe."""
+    test = f"{__file__}::test_a_worker_that_dies_is_named"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n0", f"{__file__}::test_a_worker_that_dies_is_named"],
+        [sys.executable, "-m", "pytest", "-q", "-n0", test],
         cwd=Path(__file__).parents[2], env={**os.environ, "CURRGYM_TEST_ALONE": "1"},
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
