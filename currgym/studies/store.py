@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from currgym.runs.config import RunConfig
 from currgym.runs.owner import gone, whoami
@@ -142,7 +143,8 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._sound():
+            # Two that make the index at once lock each other out, whatever SQLite's own timeout.
+            with FileLock(self.folder / ".index.lock", timeout=60.0), self._sound():
                 connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
                 try:
                     self._prepare(connection)
