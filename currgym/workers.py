@@ -44,11 +44,12 @@ def end_workers(vec: VectorEnv[Any, Any, Any], trouble: Exception) -> tuple[list
     if not isinstance(base, AsyncVectorEnv):
         return [], "ended unexpectedly"
     late = isinstance(trouble, multiprocessing.TimeoutError)
-    # Its end of the pipe closes a little before a process is dead; Gymnasium calls that late too.
-    wait([process.sentinel for process in base.processes], timeout=1.0 if late else 5.0)
-    dead = [i for i, process in enumerate(base.processes) if not process.is_alive()]
+    sentinels = [process.sentinel for process in base.processes]
+    # A process that ends closes its files, its sentinel among them, before it can be waited for. Its
+    # pipe closes first, and Gymnasium calls that late too.
+    ended = wait(sentinels, timeout=1.0 if late else 5.0)
+    dead = [i for i, sentinel in enumerate(sentinels) if sentinel in ended]
     silent = [i for i, pipe in enumerate(base.parent_pipes) if late and not _answers(pipe)]
-    codes = ", ".join(str(base.processes[i].exitcode) for i in dead)
     for process in base.processes:
         process.kill()
     for process in base.processes:
@@ -56,6 +57,7 @@ def end_workers(vec: VectorEnv[Any, Any, Any], trouble: Exception) -> tuple[list
     for pipe in base.parent_pipes:
         pipe.close()
     base.closed = True
+    codes = ", ".join(str(base.processes[i].exitcode) for i in dead)
     if dead:
         return dead, f"died (exit code {codes})"
     return silent, "did not answer in time and was killed"
