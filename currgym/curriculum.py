@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from currgym.outcomes import Outcomes
 from currgym.seeds import episode_seeds
-from currgym.teaching import Proposals, TeacherLike
+from currgym.teaching import Proposals, Teacher, TeacherLike
 
 __all__ = ["Curriculum", "Ledger", "Recorder", "Tickets"]
 
@@ -133,6 +133,14 @@ class _Buffer:
     held: dict[int, _Held] = field(default_factory=dict)
 
 
+def _may_request(teacher: TeacherLike) -> bool:
+    """Tell whether anything but the base class's answer, which is None, is to be had."""
+    if isinstance(teacher, Teacher):
+        kind: type[Teacher] = type(teacher)
+        return kind.requests is not Teacher.requests or kind._requests is not Teacher._requests
+    return callable(getattr(teacher, "requests", None))
+
+
 class Curriculum:
     """Hands out tasks, takes outcomes back, and keeps the count.
 
@@ -172,6 +180,8 @@ class Curriculum:
         self.lag = lag
         self.ledger = Ledger()
         self.recorder: Recorder | None = None
+        self.may_request = _may_request(teacher)
+        """Whether the teacher may have requests; then a loop asks before each of its attempts."""
         # Its own branch of the seed: a teacher made from the same number draws other numbers.
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
         # Episode seeds are drawn in blocks: what is left of one, last first, and where it began.
@@ -216,10 +226,9 @@ class Curriculum:
 
     def requests(self) -> Tickets | None:
         """Issue the teacher's requests: attempts from which nothing may be learned, or None."""
-        ask = getattr(self.teacher, "requests", None)
-        if ask is None:
+        if not self.may_request:
             return None
-        wanted: Proposals | None = ask()
+        wanted: Proposals | None = self.teacher.requests()  # type: ignore[attr-defined]
         if wanted is None or len(wanted) == 0:
             if self.recorder is not None:
                 # Asking may have moved the teacher, so the log must say that it was asked.

@@ -45,8 +45,8 @@ def end_workers(vec: VectorEnv[Any, Any, Any], trouble: Exception) -> tuple[list
         return [], "ended unexpectedly"
     late = isinstance(trouble, multiprocessing.TimeoutError)
     sentinels = [process.sentinel for process in base.processes]
-    # A process that ends closes its files, its sentinel among them, before it can be waited for. Its
-    # pipe closes first, and Gymnasium calls that late too.
+    # A process that ends closes its files, the sentinel among them, before it can be waited for; the
+    # pipe first, which Gymnasium calls late too.
     ended = wait(sentinels, timeout=1.0 if late else 5.0)
     dead = [i for i, sentinel in enumerate(sentinels) if sentinel in ended]
     silent = [i for i, pipe in enumerate(base.parent_pipes) if late and not _answers(pipe)]

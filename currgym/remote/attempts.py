@@ -151,7 +151,7 @@ class Attempts:
         self.curriculum = curriculum
         self.workers = workers
         self._logs = None if folder is None else self._log_to(Path(folder))
-        self._probes = "probe" in getattr(curriculum.teacher, "needs", ())
+        self._asked = False
         self._hands: Any
         if workers:
             from currgym.remote.hands import RayHands
@@ -202,9 +202,12 @@ class Attempts:
         return len(self._hands) < int(self._hands.most)
 
     def _issue(self) -> int:
-        tickets = self.curriculum.requests() if self._probes else None
+        # In turns, so that a teacher that always asks is not the only one to be served.
+        self._asked = not self._asked
+        tickets = self.curriculum.requests() if self._asked else None
         if tickets is None:
             tickets = self.curriculum.issue(1)
+            self._asked = False
         for id, task, seed in zip(
             tickets.ids.tolist(), tickets.tasks, tickets.seeds.tolist(), strict=True
         ):

@@ -14,19 +14,11 @@ from currgym.runs.watching import EPISODE_LIMIT, EnvironmentFailed, finite, in_w
 from currgym.scores import VALUE_SCORES, episode_scores
 from currgym.students.rl import Policy, SB3Student
 from currgym.tasks import TaskSpace
-from currgym.teaching import Teacher
 from currgym.vector import stack
 
-__all__ = ["Prober", "asks_for_probes"]
+__all__ = ["Prober"]
 
 _START, _GOES_ON = np.array([True]), np.array([False])
-
-
-def asks_for_probes(teacher: Teacher) -> bool:
-    """Tell whether a teacher may have requests, needed or not."""
-    kind = type(teacher)
-    written = kind.requests is not Teacher.requests or kind._requests is not Teacher._requests
-    return written or "probe" in teacher.needs
 
 
 class Prober:

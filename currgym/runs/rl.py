@@ -12,7 +12,7 @@ from currgym import sb3
 from currgym.curriculum import Curriculum, Ledger
 from currgym.runs.config import RunConfig, environment_id
 from currgym.runs.evaluation import Evaluator, TestRow, TestSet
-from currgym.runs.probing import Prober, asks_for_probes
+from currgym.runs.probing import Prober
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
@@ -119,7 +119,7 @@ class RLSession:
         self.notes = self._notes()
         self._evaluator: Evaluator | None = None
         self._prober: Prober | None = None
-        if asks_for_probes(self.teacher):
+        if self.curriculum.may_request:
             self._prober = Prober(about.env_id, config.env_parameters, self.space, about.mastery)
 
     def _notes(self) -> tuple[str, ...]:

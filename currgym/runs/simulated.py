@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from currgym.curriculum import Curriculum, Ledger
+from currgym.curriculum import Curriculum, Ledger, Tickets
+from currgym.outcomes import Outcomes
 from currgym.registry import nearest
 from currgym.runs.config import RunConfig
 from currgym.runs.evaluation import TestRow, TestSet
@@ -119,12 +120,18 @@ class SimulatedSession:
         curriculum, student = self.curriculum, self.student
         while (left := self.config.steps - self.steps) > 0:
             at_safe_point()
-            wanted = curriculum.requests() if "probe" in self.teacher.needs else None
-            tickets = wanted or curriculum.issue(min(self.config.num_envs, left))
-            outcomes = student.attempt(tickets.tasks, learn=wanted is None)
-            curriculum.settle(
-                tickets.ids, outcomes.returns, successes=outcomes.successes, step=self.steps
-            )
+            probes = curriculum.requests()
+            if probes is not None:
+                self._settle(probes, student.attempt(probes.tasks, learn=False))
+                left -= len(probes.ids)
+            if left > 0:
+                tickets = curriculum.issue(min(self.config.num_envs, left))
+                self._settle(tickets, student.attempt(tickets.tasks))
+
+    def _settle(self, tickets: Tickets, outcomes: Outcomes) -> None:
+        self.curriculum.settle(
+            tickets.ids, outcomes.returns, successes=outcomes.successes, step=self.steps
+        )
 
     def evaluate(self) -> list[TestRow]:
         """Look at the student's competence everywhere; nothing is attempted."""

@@ -259,7 +259,7 @@ def teach(
             attempt: Any = student.attempt
             _settle(curriculum, probes.ids, attempt(probes.tasks, learn=False))
             done += len(probes.ids)
-        else:
+        if done < attempts:
             tickets = curriculum.issue(min(batch, attempts - done))
             waiting.append((tickets.ids, student.attempt(tickets.tasks)))
             done += len(tickets.ids)

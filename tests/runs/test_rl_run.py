@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control.acrobot import AcrobotEnv
 
-from currgym import BoxTasks, ParameterizedEnv
+from currgym import BoxTasks, Curriculum, ParameterizedEnv, make_teacher
+from currgym.remote import Attempts
 from currgym.runs import Interrupted, Run, RunConfig, explain, load_policy, rebuild_teacher
 from currgym.runs.checkpoints import Checkpoints
 from currgym.runs.session import open_session
+from currgym.students import CubeStudent, teach
 
 
 def load(name: str) -> Any:
@@ -319,3 +322,48 @@ def test_environment_without_tasks_is_refused(make: Callable[..., Run]) -> None:
     run = make("ppo", env="CartPole-v1")
     with pytest.raises(ValueError, match="ParameterizedEnv"):
         run.train()
+
+
+@pytest.mark.parametrize("name", ["test-curious", "test-scout"])
+def test_whoever_may_ask_is_asked_by_toys_too(tmp_path: Path, name: str) -> None:
+    """Needed or not; and a teacher that always asks does not keep the student from learning."""
+    run = Run.create(RunConfig("toy/cube", name, "cube", 320, num_envs=4), tmp_path / "run")
+    ledger = run.train()["ledger"]
+    assert ledger["probes"] > 0
+    assert ledger["attempts"] >= ledger["probes"]
+    assert ledger["attempts"] + ledger["probes"] in range(320, 324)
+
+
+@pytest.mark.parametrize("name", ["test-curious", "test-scout"])
+def test_whoever_may_ask_is_asked_in_every_loop(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    student = CubeStudent(3, 2, seed=0)
+    teacher = make_teacher(name, student.task_space, seed=0)
+    learned: list[bool] = []
+    attempt = student.attempt
+
+    def noted(tasks: Any, learn: bool = True) -> Any:
+        learned.extend([learn] * len(tasks))
+        return attempt(tasks, learn=learn)
+
+    monkeypatch.setattr(student, "attempt", noted)
+    teach(student, teacher, 40, batch=4)
+    assert 0 < learned.count(False) <= learned.count(True)
+
+    curriculum = Curriculum(make_teacher(name, student.task_space, seed=0), ordered=True, lag=8)
+    with Attempts(curriculum, lambda: lambda task, seed: {"returns": 0.5}) as attempts:
+        attempts.run(40)
+    assert curriculum.ledger.probes > 0
+    assert curriculum.ledger.attempts > 0
+
+
+def test_whoever_cannot_ask_is_not_asked() -> None:
+    """So its log has no line for it."""
+    space = BoxTasks([0], [1])
+    assert Curriculum(make_teacher("test-curious", space)).may_request
+    curriculum = Curriculum(make_teacher("random", space))
+    assert not curriculum.may_request
+    heard: list[bool] = []
+    listener: Any = SimpleNamespace(issued=lambda tickets, probe: heard.append(probe))
+    curriculum.recorder = listener
+    assert curriculum.requests() is None
+    assert heard == []
