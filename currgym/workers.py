@@ -45,7 +45,7 @@ def end_workers(vec: VectorEnv[Any, Any, Any], trouble: Exception) -> tuple[list
         return [], "ended unexpectedly"
     late = isinstance(trouble, multiprocessing.TimeoutError)
     sentinels = [process.sentinel for process in base.processes]
-    # A process that ends closes its files, the sentinel among them, before it can be waited for; the
+    # A process that ends closes its files, sentinel included, before it can be waited for, and its
     # pipe first, which Gymnasium calls late too.
     ended = wait(sentinels, timeout=1.0 if late else 5.0)
     dead = [i for i, sentinel in enumerate(sentinels) if sentinel in ended]

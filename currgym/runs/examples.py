@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from currgym.curriculum import Curriculum, Ledger
+from currgym.curriculum import Curriculum
 from currgym.registry import nearest
 from currgym.runs.config import RunConfig
+from currgym.runs.direct import DirectSession, check_needs
 from currgym.runs.evaluation import TestRow, TestSet
-from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
-from currgym.runs.tracking import Tracks
 from currgym.students import students
 from currgym.supervised import Family, HeldOut, make_family
 from currgym.teaching import Teacher
@@ -36,7 +35,7 @@ def make_session(config: RunConfig, test_set: TestSet | None) -> SupervisedSessi
     return SupervisedSession(config, test_set)
 
 
-class SupervisedSession:
+class SupervisedSession(DirectSession):
     """Everything of one supervised run that is not its folder.
 
     Args:
@@ -44,9 +43,6 @@ class SupervisedSession:
         test_set: As an earlier session of this run chose it, or tasks and seeds of your own (their
             examples are generated as training's are); None chooses.
     """
-
-    exact = True
-    notes = ()
 
     def __init__(self, config: RunConfig, test_set: TestSet | None) -> None:
         self.config = config
@@ -57,12 +53,7 @@ class SupervisedSession:
         self.student = students[config.student].load()(
             self.family, seed=seed_for(config.seed, "student"), **config.student_parameters
         )
-        missing = self.teacher.needs - self.student.provides
-        if missing:
-            raise ValueError(
-                f"teacher {config.teacher!r} needs {', '.join(sorted(missing))}, which student "
-                f"{config.student!r} cannot give"
-            )
+        check_needs(config, self.teacher, self.student.provides)
         name = test_set.name if test_set is not None else config.test_set or "test"
         if test_set is not None and name not in self.family.test_sets:
             self.family.test_sets = {**self.family.test_sets, name: self._held_out(test_set)}
@@ -71,7 +62,6 @@ class SupervisedSession:
         held_out = self.family.test_sets[name]
         self.test_set = TestSet(name, held_out.tasks, np.asarray(held_out.seeds)[:, None])
         self.family.charge(self.curriculum.ledger, self.teacher)
-        self._tracks: Tracks | None = None
 
     def _held_out(self, test_set: TestSet) -> HeldOut:
         tasks = test_set.tasks
@@ -89,16 +79,6 @@ class SupervisedSession:
         return self.curriculum.ledger.steps
 
     @property
-    def end(self) -> int:
-        """The budget."""
-        return self.config.steps
-
-    @property
-    def ledger(self) -> Ledger:
-        """All that has been spent."""
-        return self.curriculum.ledger
-
-    @property
     def log_columns(self) -> frozenset[str]:
         """The loss is what these teachers work on."""
         return frozenset({"loss"})
@@ -110,23 +90,10 @@ class SupervisedSession:
             "return_range": list(self.family.return_range),
             "mastery": self.family.mastery,
             "default_task": None,
-            "test_set": {
-                "name": self.test_set.name,
-                "tasks": self.test_set.tasks.tolist(),
-                "seeds": self.test_set.seeds.tolist(),
-            },
+            "test_set": self.test_set.to_json(),
             "privileges": sorted(self.teacher.privileges),
             "exact_resume": self.exact,
         }
-
-    def log_to(self, tracks: Tracks) -> None:
-        """Send scalars there."""
-        self._tracks = tracks
-
-    def note(self, name: str, value: float) -> None:
-        """Send one scalar to whoever tracks the run."""
-        if self._tracks is not None:
-            self._tracks.write({name: value}, self.steps)
 
     def train(self, at_safe_point: Callable[[], None]) -> None:
         """Train to the end of the budget, calling back before each update."""
@@ -144,55 +111,11 @@ class SupervisedSession:
             TestRow(row.task_index, row.seed, row.result, row.length, row.success) for row in rows
         ]
 
-    def playing(self, env: Any) -> str | None:
-        """There are no environments."""
-        return None
-
     def policy(self) -> Any:
         """Return the network."""
         return self.student.model
-
-    def policy_state(self) -> None:
-        """Nothing can be filmed."""
-
-    def load_policy_state(self, state: Mapping[str, Any]) -> None:
-        """Nothing was kept."""
 
     def measured(self) -> dict[str, float] | None:
         """Return what the optimiser did since the last call, or None if nothing was measured."""
         found: dict[str, float] | None = self.student.meter.read()
         return found
-
-    def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return (state tree, no pieces)."""
-        state = {
-            "student": self.student.state_dict(),
-            "curriculum": self.curriculum.state_dict(),
-        }
-        return state, {}
-
-    def restore(
-        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
-    ) -> None:
-        """Go on from a saved state."""
-        self.curriculum.load_state_dict(state["curriculum"])
-        self.student.load_state_dict(state["student"])
-
-    def restore_policy(self, state: Mapping[str, Any]) -> None:
-        """Take over the student alone."""
-        self.student.load_state_dict(state["student"])
-
-    def adopt(
-        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
-    ) -> None:
-        """Take over another run's student; its samples stay on the clock."""
-        self.student.load_state_dict(state["student"])
-        before = state["curriculum"]["ledger"]
-        self.curriculum.ledger.charge(**{name: int(count) for name, count in before.items()})
-
-    def reseed(self, seed: int) -> None:
-        """Draw the student's dropout from this seed from now on."""
-        self.student.reseed(seed_for(seed, "student"))
-
-    def close(self) -> None:
-        """Nothing to free."""

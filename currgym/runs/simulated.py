@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from currgym.curriculum import Curriculum, Ledger, Tickets
+from currgym.curriculum import Curriculum, Tickets
 from currgym.outcomes import Outcomes
 from currgym.registry import nearest
 from currgym.runs.config import RunConfig
+from currgym.runs.direct import DirectSession, check_needs
 from currgym.runs.evaluation import TestRow, TestSet
-from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
-from currgym.runs.tracking import Tracks
 from currgym.students import students
 from currgym.teaching import Teacher
 
@@ -47,47 +46,28 @@ def _student(config: RunConfig) -> Any:
     return students[config.student].load()(seed=seed_for(config.seed, "student"), **parameters)
 
 
-class SimulatedSession:
+class SimulatedSession(DirectSession):
     """Everything of one simulated run that is not its folder.
 
     ``num_envs`` attempts are drawn and reported together.
     """
-
-    exact = True
-    notes = ()
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.student = _student(config)
         self.space = self.student.task_space
         self.teacher = build_teacher(config, self.space, self.student.return_range, config.steps)
-        missing = self.teacher.needs - PROVIDES
-        if missing:
-            raise ValueError(
-                f"teacher {config.teacher!r} needs {', '.join(sorted(missing))}, which student "
-                f"{config.student!r} cannot give"
-            )
+        check_needs(config, self.teacher, PROVIDES)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
         tasks = self.student.test_tasks()
         self.test_set = TestSet("all", tasks, np.zeros((len(tasks), 1), dtype=np.int64))
         if config.test_set not in (None, "all"):
             raise ValueError(f"no test set {config.test_set!r}; there is: all")
-        self._tracks: Tracks | None = None
 
     @property
     def steps(self) -> int:
         """The run's clock: attempts, probes included."""
         return self.ledger.attempts + self.ledger.probes
-
-    @property
-    def end(self) -> int:
-        """The budget."""
-        return self.config.steps
-
-    @property
-    def ledger(self) -> Ledger:
-        """All that has been spent."""
-        return self.curriculum.ledger
 
     @property
     def log_columns(self) -> frozenset[str]:
@@ -105,15 +85,6 @@ class SimulatedSession:
             "privileges": sorted(self.teacher.privileges),
             "exact_resume": self.exact,
         }
-
-    def log_to(self, tracks: Tracks) -> None:
-        """Send scalars there."""
-        self._tracks = tracks
-
-    def note(self, name: str, value: float) -> None:
-        """Send one scalar to whoever tracks the run."""
-        if self._tracks is not None:
-            self._tracks.write({name: value}, self.steps)
 
     def train(self, at_safe_point: Callable[[], None]) -> None:
         """Attempt tasks to the end of the budget."""
@@ -142,52 +113,9 @@ class SimulatedSession:
             for i, (r, s) in enumerate(zip(result.tolist(), solved.tolist(), strict=True))
         ]
 
-    def playing(self, env: Any) -> str | None:
-        """There are no environments."""
-        return None
-
     def policy(self) -> Any:
         """Return the student."""
         return self.student
 
-    def policy_state(self) -> None:
-        """Nothing can be filmed."""
-
-    def load_policy_state(self, state: Mapping[str, Any]) -> None:
-        """Nothing was kept."""
-
     def measured(self) -> None:
         """There is no optimiser."""
-
-    def save(self, pieces: ReplayPieces) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return (state tree, no pieces)."""
-        return {
-            "student": self.student.state_dict(),
-            "curriculum": self.curriculum.state_dict(),
-        }, {}
-
-    def restore(
-        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
-    ) -> None:
-        """Go on from a saved state."""
-        self.curriculum.load_state_dict(state["curriculum"])
-        self.student.load_state_dict(state["student"])
-
-    def restore_policy(self, state: Mapping[str, Any]) -> None:
-        """Take over the student alone."""
-        self.student.load_state_dict(state["student"])
-
-    def adopt(
-        self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
-    ) -> None:
-        """Take over another run's student; its attempts stay on the clock."""
-        self.student.load_state_dict(state["student"])
-        before = state["curriculum"]["ledger"]
-        self.ledger.charge(**{name: int(count) for name, count in before.items()})
-
-    def reseed(self, seed: int) -> None:
-        """Draw the student's noise from this seed from now on."""
-        self.student.reseed(seed_for(seed, "student"))
-
-    def close(self) -> None:
-        """Nothing to free."""
