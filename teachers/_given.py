@@ -33,7 +33,7 @@ def given_points(space: TaskSpace, tasks: ArrayLike | None, name: str) -> FloatA
 
 
 def draw(points: FloatArray | None, n: int, dim: int, rng: np.random.Generator) -> FloatArray:
-    """Return ``n`` of the given points, each as likely; uniform in the cube where none are given."""
+    """Return ``n`` of the given points, each as likely; where none are given, uniform ones."""
     if points is None:
         return rng.random((n, dim))
     return np.asarray(points[rng.integers(len(points), size=n)])
