@@ -9,11 +9,12 @@ import numpy as np
 
 from currgym.curriculum import Curriculum, Tickets
 from currgym.outcomes import Outcomes
-from currgym.registry import nearest
+from currgym.registry import check_arguments, nearest
 from currgym.runs.config import RunConfig
 from currgym.runs.direct import DirectSession, check_needs
 from currgym.runs.evaluation import TestRow, TestSet
 from currgym.runs.seeding import build_teacher, seed_for
+from currgym.runs.settings import student_parameters
 from currgym.students import students
 from currgym.teaching import Teacher
 
@@ -43,6 +44,7 @@ def _student(config: RunConfig) -> Any:
             f"in one, so take --student {config.env.removeprefix('toy/')}"
         )
     parameters = {**config.env_parameters, **config.student_parameters}
+    check_arguments(parameters, student_parameters(config.student), config.env)
     return students[config.student].load()(seed=seed_for(config.seed, "student"), **parameters)
 
 
