@@ -13,6 +13,7 @@ from currgym.curriculum import Curriculum, Ledger
 from currgym.runs.config import RunConfig, environment_id
 from currgym.runs.evaluation import Evaluator, TestRow, TestSet
 from currgym.runs.probing import Prober
+from currgym.runs.recorder import extra_columns
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
@@ -261,16 +262,7 @@ class RLSession:
     @property
     def log_columns(self) -> frozenset[str]:
         """Columns and scores beyond the fixed ones that the teacher works on."""
-        return frozenset(self.teacher.needs) - {
-            "probe",
-            "successes",
-            "lengths",
-            "terminated",
-            "truncated",
-            "returns",
-            "seeds",
-            "ids",
-        }
+        return extra_columns(self.teacher.needs)
 
     def note(self, name: str, value: float) -> None:
         """Send one scalar to whoever tracks the run."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from currgym.documents import fits
 from currgym.outcomes import Outcomes
 from currgym.registry import nearest
+from currgym.scores import VALUE_SCORES
 from currgym.tasks import BoxTasks
 
 __all__ = ["CHALLENGES", "GridStudent", "Oracle", "oracle_score"]
@@ -86,6 +87,9 @@ class GridStudent:
 
     return_range = (0.0, 1.0)
     mastery = MASTERED_ABOVE / MOST
+    provides = frozenset({"initial_values", *VALUE_SCORES})
+    """Columns and scores of its outcomes beyond returns and successes: what it expects of a cell is
+    the return it last had there, 0 at first, as a value network of one step would learn it."""
 
     def __init__(
         self,
@@ -217,6 +221,8 @@ class GridStudent:
         """Of each cell when it was last attempted, flat, in the student's own coordinates."""
         self._since: NDArray[np.int64] = np.zeros(len(self.competence), dtype=np.int64)
         self.competence[self._trivial] = MOST
+        self.expected: FloatArray = self.competence / MOST
+        """The return last seen in each cell."""
         self._rng = np.random.default_rng(self._noise_seed)
 
     def reseed(self, seed: int) -> None:
@@ -231,17 +237,39 @@ class GridStudent:
             learn: False for probes, which leave the student as it was.
 
         Returns:
-            Outcomes with returns in [0, 1] (noise apart) and successes.
+            Outcomes with returns in [0, 1] (noise apart), successes, and value scores against
+            what the student expected.
 
         Raises:
             ValueError: If a task lies outside the space.
         """
         rows = self.task_space.check(tasks)
-        values = np.array([self._try(cell, learn) for cell in self.cells_of(rows).tolist()])
+        cells = self.cells_of(rows).tolist()
+        values = np.array([self._try(cell, learn) for cell in cells])
         returns = np.where(values >= MOST * self.plateau, values / MOST, 0.0)
         if self.noise > 0.0:
             returns += self._rng.normal(0.0, self.noise, len(returns))
-        return Outcomes(rows, returns, successes=(values > MASTERED_ABOVE).astype(np.float64))
+        expected = self._expect(cells, returns, learn)
+        error = returns - expected
+        return Outcomes(
+            rows,
+            returns,
+            successes=(values > MASTERED_ABOVE).astype(np.float64),
+            initial_values=expected,
+            scores={
+                "pvl": np.maximum(error, 0.0), "abs_advantage": np.abs(error),
+                "td": np.abs(error), "maxmc": error,
+            },
+        )  # fmt: skip
+
+    def _expect(self, cells: list[int], returns: FloatArray, learn: bool) -> FloatArray:
+        """Return what was expected of each attempt, and learn from what came."""
+        before = self.expected[cells]
+        if learn:
+            for i, cell in enumerate(cells):
+                before[i] = self.expected[cell]
+                self.expected[cell] = returns[i]
+        return before
 
     def _try(self, cell: int, learn: bool) -> float:
         """Attempt one cell; return its competence."""
@@ -323,14 +351,18 @@ class GridStudent:
     def state_dict(self) -> dict[str, Any]:
         """Return plain arrays and numbers."""
         return {
-            "attempts": self.attempts, "competence": self.competence.copy(),
-            "since": self._since.copy(), "rng": self._rng.bit_generator.state,
-        }  # fmt: skip
+            "attempts": self.attempts,
+            "competence": self.competence.copy(),
+            "since": self._since.copy(),
+            "expected": self.expected.copy(),
+            "rng": self._rng.bit_generator.state,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state, bit for bit."""
         self.attempts = int(state["attempts"])
         self.competence[:], self._since[:] = state["competence"], state["since"]
+        self.expected[:] = state["expected"]
         self._rng.bit_generator.state = state["rng"]
 
 

@@ -218,6 +218,24 @@ def test_log_rebuilds_the_teacher(digits: Any, name: str) -> None:
     assert plain_equal(rebuild_teacher(run.folder).state_dict(), saved)
 
 
+@pytest.mark.parametrize("name", [n for n in OURS if "box" in teachers[n].spaces])
+def test_log_of_a_toy_rebuilds_the_teacher(tmp_path: Path, name: str) -> None:
+    given = {"log": [[0.1, 0.2], [0.8, 0.4]]} if "log" in teachers[name].required else {}
+    config = RunConfig(
+        "toy/grid", name, "grid", steps=600, num_envs=10, checkpoint_every=1e9,
+        env_parameters={"cubes": 4}, teacher_parameters=given,
+    )  # fmt: skip
+    run = Run.create(config, tmp_path / "run")
+    try:
+        run.train()
+    except ValueError as error:
+        assert "difficulty" in str(error)  # the toy declares none
+        return
+    newest = sorted((run.folder / "checkpoints").iterdir())[-1]
+    saved = load_state(newest)["session"]["curriculum"]["teacher"]
+    assert plain_equal(rebuild_teacher(run.folder).state_dict(), saved)
+
+
 def test_why_is_the_teacher_before_it_proposed(digits: Any) -> None:
     run = digits(teacher="easy-to-hard")
     run.train()
