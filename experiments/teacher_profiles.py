@@ -118,7 +118,10 @@ def settings(arm: str) -> tuple[str, dict[str, Any]]:
 @cache
 def code_of(arm: str) -> str:
     """Return a hash of the source that decides an arm's rows."""
-    module = teachers[settings(arm)[0]].__module__
+    name = settings(arm)[0]
+    if name not in teachers:
+        return ""  # rows of a teacher that is no more
+    module = teachers[name].__module__
     homes = ("currgym.students.population", "currgym.students.simulated")
     return source_fingerprint(module, *homes)[:12]
 
@@ -312,16 +315,16 @@ def sum_up(rows: dict[Job, Row], refused: dict[str, str], planned: bool) -> dict
             }
             for level in levels
         }
-    for arm, values in shares(rows, "cube", "cube").items():
-        if len(values) < 2:
+    for arm, mastered in shares(rows, "cube", "cube").items():
+        if len(mastered) < 2:
             continue
-        mean = t_interval(values)
+        mean = t_interval(mastered)
         document["cube"][arm] = {"mean": mean.estimate, "low": mean.low, "high": mean.high}
         if arm in ORIGINAL:
             bar = ORIGINAL[arm] - MARGIN
             document["cube"][arm] |= {
                 "original": ORIGINAL[arm],
-                "verdict": conclude_bar(mean, bar, "simulated", len(values), planned).word,
+                "verdict": conclude_bar(mean, bar, "simulated", len(mastered), planned).word,
             }
     costs: dict[str, list[float]] = {}
     for job, row in rows.items():
