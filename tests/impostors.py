@@ -32,7 +32,7 @@ REPORT = "CURRGYM_IMPOSTOR_REPORT"
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
-    "progress": ("alp-gmm",),
+    "progress": ("alp-gmm", "riac"),
     "controls": ("yoked", "yoked-shuffled"),
 }
 EQUAL = {
