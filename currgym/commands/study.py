@@ -122,14 +122,15 @@ def report(file: Path, strict: bool, trust: bool) -> None:
     """Print what each environment and student shows, and write their pages."""
     from rich.console import Console
 
-    from currgym.report import write
+    from currgym.report.page import write_page
     from currgym.studies import Study, conclude_across
-    from currgym.studies.export import conclusions_of
+    from currgym.studies.export import pages_of
     from currgym.studies.tables import LEGEND, across_table, table
 
     opened = Study.open(file, strict, trust)
     opened.status()
-    found = conclusions_of(opened)
+    pages = pages_of(opened)
+    found = {label: page.conclusions() for label, page in pages.items()}
     if not found:
         raise click.ClickException(f"no run has begun: currgym study run {file}")
     console = Console()
@@ -153,9 +154,8 @@ def report(file: Path, strict: bool, trust: bool) -> None:
     first = next(iter(found.values()))
     if not first.verdict.final:
         console.print(f"{first.verdict.word}: {first.verdict.reason}", soft_wrap=True)
-    for described in opened.spec.panels:
-        if described.label in found:
-            click.echo(f"report: {write(opened.page_folder(described))}")
+    for page in pages.values():
+        click.echo(f"report: {write_page(page)}")
 
 
 @study.command()
