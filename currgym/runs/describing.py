@@ -13,6 +13,7 @@ from currgym.teaching import teacher_parameters, teachers
 
 __all__ = ["listing", "shown", "student_lines", "teacher_lines"]
 
+_DEPENDS = "as its parameters say"
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
 
@@ -43,7 +44,11 @@ def _teachers() -> Table:
     for name in teachers:
         cls = teachers[name]
         knows = cls.privileges
-        told = "depends" if isinstance(knows, property) else ", ".join(sorted(knows)) or "-"
+        told = (
+            "as its parameters say"
+            if isinstance(knows, property)
+            else ", ".join(sorted(knows)) or "-"
+        )
         rows.append(
             (name, ", ".join(cls.presets) or "-", told, ", ".join(sorted(cls.needs)) or "-",
              _first_sentence(cls))
