@@ -390,7 +390,8 @@ class RIAC(Teacher):
         low, high = self.tree.low[region], self.tree.high[region]
         inset = np.minimum(INSET, 0.25 * (high - low))
         noise = rng.standard_normal(self.space.unit_dim) * self.mutation_noise
-        return np.clip(tasks[int(returns.argmin())] + noise, low + inset, high - inset)
+        near: FloatArray = tasks[int(returns.argmin())] + noise
+        return np.minimum(np.maximum(near, low + inset), high - inset)
 
     def _state(self) -> State:
         return {

@@ -32,7 +32,7 @@ REPORT = "CURRGYM_IMPOSTOR_REPORT"
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
-    "progress": ("alp-gmm", "riac"),
+    "progress": ("alp-gmm", "covar-gmm", "riac"),
     "controls": ("yoked", "yoked-shuffled"),
     "transport": ("straight-line",),
 }
