@@ -109,7 +109,7 @@ def _name(run: Run, task: FloatArray, index: int) -> str:
         return f"test example {index + 1}"
     if space.kind == "discrete":
         return f"task {int(task[0])}"
-    named = space.as_dict(task)
+    named = space.as_dict(space.from_rows(task[None])[0])
     parts = [
         f"{key.replace('_', ' ')} {number(value) if isinstance(value, float) else value}"
         for key, value in named.items()

@@ -51,7 +51,8 @@ class Surroundings:
         self.default_task = np.asarray(ask("default_task"))
         self.test_sets: Mapping[str, Any] = ask("test_sets") or {}
         limit = env.spec.max_episode_steps if env.spec is not None else None
-        self.episode_steps = limit or 1000
+        # An environment may keep a limit of its own, which follows its parameters.
+        self.episode_steps: int = limit or ask("max_episode_steps") or 1000
         env.close()
 
 
