@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from currgym.outcomes import Outcomes
 from currgym.states import load_state, save_state
 from currgym.tasks import BoxTasks
-from currgym.teachers.adr import MOST_PENDING, ADR
+from currgym.teachers.adr import ADR, MOST_PENDING
 from currgym.teaching import make_teacher
 
 FloatArray = NDArray[np.float64]
