@@ -35,7 +35,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "progress": ("alp-gmm", "covar-gmm", "riac"),
     "randomization": ("adr", "doraemon"),
     "controls": ("yoked", "yoked-shuffled"),
-    "transport": ("straight-line",),
+    "transport": ("currot", "straight-line"),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",
