@@ -34,6 +34,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "progress": ("alp-gmm", "covar-gmm", "riac"),
     "randomization": ("adr", "doraemon"),
+    "networks": ("goal-gan",),
     "controls": ("yoked", "yoked-shuffled"),
     "transport": ("currot", "straight-line"),
 }
