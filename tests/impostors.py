@@ -35,6 +35,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "progress": ("alp-gmm", "covar-gmm", "riac"),
     "randomization": ("adr", "doraemon"),
     "networks": ("goal-gan",),
+    "bandits": ("exp3s", "tscl"),
     "controls": ("yoked", "yoked-shuffled"),
     "transport": ("currot", "straight-line"),
 }
