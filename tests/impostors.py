@@ -38,6 +38,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "bandits": ("exp3s", "tscl"),
     "controls": ("yoked", "yoked-shuffled"),
     "transport": ("currot", "straight-line"),
+    "replay": ("plr",),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",

@@ -53,7 +53,8 @@ class Prober:
         tickets = curriculum.requests()
         if tickets is None:
             return
-        policy = student.policy()
+        explores = bool(getattr(curriculum.teacher, "probes_explore", False))
+        policy = student.policy(deterministic=not explores)
         wanted = frozenset(getattr(curriculum.teacher, "needs", ()))
         columns: dict[str, list[float]] = {}
         scores: dict[str, list[float]] = {}
