@@ -155,7 +155,7 @@ def _gain_row(sheet: Sheet, gain: Gain, drawn: str) -> str:
         f'{dagger}{control}<span class="uses">by {uses}</span>{origins}</th>'
         f'<td class="drawn" data-value="{order}">{drawn}</td>'
         f'<td class="parts">{"".join(lines)}</td>'
-        f'<td class="words" data-value="{escape(one.verdict.word)}">{escape(one.verdict.word)}</td>'
+        f'<td class="words" data-value="{escape(one.verdict.text)}">{escape(one.verdict.text)}</td>'
         f"{cells}</tr>"
     )
 
