@@ -134,7 +134,7 @@ def test_a_verdict_on_a_published_claim_is_labelled(plan: Plan, label: str, trie
     tex = latex({"cube": found})
     assert text in tex
     assert (found.tried in tex) if label else (r"\footnotesize" not in tex)
-    assert text in list(table("cube", found).columns[-1].cells)[1]
+    assert text in str(list(table("cube", found).columns[-1].cells)[1])
     few = panel(0.3, 7, plan=replace(plan, n=7), others=others)
     assert few["alp-gmm"].verdict.text == "illustration, no verdict"  # no verdict, no label
 
