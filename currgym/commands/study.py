@@ -136,9 +136,12 @@ def report(file: Path, strict: bool, trust: bool) -> None:
     console = Console()
     for label, concluded in found.items():
         console.print(table(label, concluded))
+        if concluded.tried:
+            console.print(concluded.tried, highlight=False, markup=False, soft_wrap=True)
         for arm in concluded.arms:
             if arm.verdict.final:
-                console.print(f"{arm.arm}: {arm.verdict.reason}", highlight=False, soft_wrap=True)
+                reason = f"{arm.arm}: {arm.verdict.reason}"
+                console.print(reason, highlight=False, markup=False, soft_wrap=True)
         if concluded.best is not None:
             best, runner_up = concluded.best.best, concluded.best.runner_up
             console.print(

@@ -78,25 +78,38 @@ class Evaluated:
         at, group, counts = np.unique(steps, return_inverse=True, return_counts=True)
         whole = counts == counts.max(initial=0)
         kept = at[whole]
-        means = [np.bincount(group, weights=v)[whole] / counts[whole] for v in (successes, returns)]
+        solved, mean = (
+            np.bincount(group, weights=v)[whole] / counts[whole] for v in (successes, returns)
+        )
         known = np.isin(steps, kept) & (task_index >= 0) & (task_index < tasks)
         row, column = np.searchsorted(kept, steps[known]), task_index[known]
         tried = np.zeros((len(kept), tasks))
         np.add.at(tried, (row, column), 1.0)
-        by_task = []
-        for values in (successes, returns):
+
+        def by_task(values: FloatArray) -> FloatArray:
             sums, table = np.zeros(tried.shape), np.full(tried.shape, np.nan)
             np.add.at(sums, (row, column), values[known])
             np.divide(sums, tried, out=table, where=tried > 0)
-            by_task.append(table)
+            return table
+
         final = steps == (kept[-1] if len(kept) else math.nan)
         index, inverse, each = np.unique(task_index[final], return_inverse=True, return_counts=True)
-        ends = [np.bincount(inverse, weights=v[final]) / each for v in (successes, returns)]
+
+        def at_end(values: FloatArray) -> FloatArray:
+            return np.bincount(inverse, weights=values[final]) / each
+
         return cls(
-            float(at[-1]) if len(at) else 0.0,
-            round(final.sum() / len(index)) if len(index) else 0,
-            kept, *means, *by_task, index, *ends,
-        )  # fmt: skip
+            last=float(at[-1]) if len(at) else 0.0,
+            episodes=round(final.sum() / len(index)) if len(index) else 0,
+            steps=kept,
+            solved=solved,
+            returns=mean,
+            task_solved=by_task(successes),
+            task_returns=by_task(returns),
+            index=index,
+            final_solved=at_end(successes),
+            final_returns=at_end(returns),
+        )
 
 
 @dataclass(frozen=True)

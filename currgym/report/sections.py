@@ -149,7 +149,7 @@ def _row(sheet: Sheet, study: Study, arm: Arm, compared: bool, extent: tuple[flo
     seconds = [run.seconds for run in arm.finished if run.seconds is not None]
     mean = float(np.mean(seconds)) if seconds else 0.0
     cells.append(number_cell(duration(mean) if seconds else "&ndash;", mean))
-    word = "baseline" if compared and arm is study.baseline_arm else study.verdict(arm).word
+    word = "baseline" if compared and arm is study.baseline_arm else study.verdict(arm).text
     cells.append(f'<td class="words">{"" if word == "baseline" else escape(word)}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 

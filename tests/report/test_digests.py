@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from currgym.report import records
 from currgym.report.data import MOST_FAINT, faint, load
 from currgym.report.digests import Digest, unpack
+from currgym.report.files import table_of
 from currgym.report.page import render, write_page
 from currgym.report.records import Run, digest_of
 from currgym.runs import RunConfig
@@ -71,11 +71,13 @@ def test_returns_without_a_success_keep_their_gaps(tmp_path: Path, run_folder: M
 
 
 def test_no_log_is_read_for_a_page(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-    table_of = records.table_of
-    monkeypatch.setattr(
-        records, "table_of", lambda path, *rest: read.append(path.name) or table_of(path, *rest)
-    )
+    read: list[Path] = []
+
+    def watched(path: Path, dtype: list[tuple[str, str]]) -> Any:
+        read.append(path)
+        return table_of(path, dtype)
+
+    monkeypatch.setattr("currgym.report.records.table_of", watched)
     render(load(study.folder))
     assert read == []
 
