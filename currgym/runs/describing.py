@@ -52,7 +52,7 @@ def _teachers() -> Table:
 
 def _listed(names: Any) -> str:
     """Return what a class declares in words; a property depends on parameters."""
-    return "depends" if isinstance(names, property) else ", ".join(sorted(names)) or "-"
+    return _DEPENDS if isinstance(names, property) else ", ".join(sorted(names)) or "-"
 
 
 def _students() -> Table:
