@@ -37,6 +37,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "networks": ("goal-gan",),
     "bandits": ("exp3s", "tscl"),
     "controls": ("yoked", "yoked-shuffled"),
+    "starts": ("reverse-start",),
     "transport": ("currot", "straight-line"),
     "replay": ("plr",),
 }
