@@ -92,6 +92,11 @@ class MixtureTeacher(Teacher):
     def _utility(self, mixture: Mixture) -> FloatArray:
         """Return how useful each component is, ``(k,)``; below 0 counts as 0."""
 
+    @property
+    def _tolerance(self) -> float:
+        """A mixture is converged when a step changes the log-likelihood of its rows by less."""
+        return 5e-4
+
     def _fit_rows(self) -> FloatArray:
         """Return the rows to fit, of the order of the unit cube."""
         return self._rows
@@ -112,7 +117,10 @@ class MixtureTeacher(Teacher):
 
     def _fit(self) -> None:
         components = range(self.min_components, self.max_components + 1)
-        found = fit_mixture(self._fit_rows(), components, self.rng, criterion=self.criterion)
+        found = fit_mixture(
+            self._fit_rows(), components, self.rng, criterion=self.criterion,
+            tol=self._tolerance,
+        )  # fmt: skip
         if found is None:
             self.failed_fits += 1
             return

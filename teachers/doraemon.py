@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from currgym.teaching import Batch, State, Teacher, register
 __all__ = ["DORAEMON"]
 
 FloatArray = NDArray[np.float64]
+# Of the exponents: a value and its gradient.
+Formula = Callable[[FloatArray], tuple[float, FloatArray]]
 
 # Attempts at tasks whose log density is less were not drawn from the present distribution.
 LEAST_LOG_DENSITY = -20.0
@@ -175,12 +177,12 @@ class DORAEMON(Teacher):
         return given | {"success_threshold"}
 
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
-        return rng.beta(*self._shape, size=(n, self.space.unit_dim))
+        return rng.beta(self._shape[0], self._shape[1], size=(n, self.space.unit_dim))
 
     @staticmethod
     def _logs(tasks: FloatArray) -> FloatArray:
         inside = np.minimum(np.maximum(tasks, FACE), 1.0 - FACE)
-        return np.log(np.stack([inside, 1.0 - inside], axis=1))
+        return np.asarray(np.log(np.stack([inside, 1.0 - inside], axis=1)))
 
     def _update(self, batch: Batch) -> None:
         values = measured(batch, self.measure)
@@ -236,8 +238,8 @@ class DORAEMON(Teacher):
 
     def _solve(
         self,
-        objective: Callable[[FloatArray], tuple[float, FloatArray]],
-        limits: list[tuple[Callable[[FloatArray], tuple[float, FloatArray]], float]],
+        objective: Formula,
+        limits: Sequence[tuple[Formula, float]],
         start: FloatArray,
     ) -> FloatArray | None:
         """Maximise over the exponents; None where the solution misses a limit.
@@ -248,7 +250,7 @@ class DORAEMON(Teacher):
         from scipy.optimize import minimize
 
         def flat(
-            function: Callable[[FloatArray], tuple[float, FloatArray]], sign: float, level: float
+            function: Formula, sign: float, level: float
         ) -> tuple[Callable[[FloatArray], float], Callable[[FloatArray], FloatArray]]:
             def value(x: FloatArray) -> float:
                 return sign * function(np.exp(x).reshape(start.shape))[0] - level

@@ -36,6 +36,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "randomization": ("adr", "doraemon"),
     "networks": ("goal-gan",),
     "bandits": ("exp3s", "tscl"),
+    "pools": ("procurl",),
     "controls": ("yoked", "yoked-shuffled"),
     "starts": ("reverse-start",),
     "transport": ("currot", "straight-line"),
