@@ -39,7 +39,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "pools": ("procurl",),
     "controls": ("yoked", "yoked-shuffled"),
     "starts": ("reverse-start",),
-    "transport": ("currot", "straight-line"),
+    "transport": ("currot", "straight-line", "gradient"),
     "replay": ("plr",),
 }
 EQUAL = {
