@@ -171,7 +171,9 @@ class LearningProgress(ArmTeacher):
         spread = float(progress[chosen].std())
         standard = (progress - progress[chosen].mean()) / (spread if spread > 0.0 else 1.0)
         weights = chosen / (1.0 + np.exp(-self.slope * (standard - self.centre)))
-        return np.asarray((1.0 - self.random_ratio) * weights / weights.sum() + self.random_ratio / n)
+        return np.asarray(
+            (1.0 - self.random_ratio) * weights / weights.sum() + self.random_ratio / n
+        )
 
     def _state(self) -> State:
         return {

@@ -33,7 +33,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "progress": ("alp-gmm",),
-    "bandits": ("exp3s", "tscl"),
+    "bandits": ("exp3s", "learning-progress", "tscl"),
     "controls": ("yoked", "yoked-shuffled"),
 }
 EQUAL = {
