@@ -35,7 +35,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "progress": ("alp-gmm", "covar-gmm", "riac"),
     "randomization": ("adr", "doraemon"),
     "networks": ("goal-gan",),
-    "bandits": ("exp3s", "tscl"),
+    "bandits": ("exp3s", "tscl", "learning-progress"),
     "pools": ("procurl",),
     "controls": ("yoked", "yoked-shuffled"),
     "starts": ("reverse-start",),

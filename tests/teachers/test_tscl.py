@@ -29,7 +29,7 @@ def feed(teacher: TSCL, attempts: list[tuple[int, float]] = ATTEMPTS) -> None:
         teacher.update(Outcomes([arm], [score], successes=[score]))
 
 
-def shares(teacher: TSCL, n: int = 4000) -> list[float]:
+def shares(teacher: TSCL, n: int = 4000) -> Any:
     drawn = teacher.preview(n, np.random.default_rng(1))
     return (np.bincount(drawn, minlength=teacher.arms.n) / n).tolist()
 
