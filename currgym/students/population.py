@@ -223,11 +223,13 @@ class GridStudent:
         self.competence[self._trivial] = MOST
         self.expected: FloatArray = self.competence / MOST
         """The return last seen in each cell."""
-        self._rng = np.random.default_rng(self._noise_seed)
+        self.reseed(self._noise_seed)
 
     def reseed(self, seed: int) -> None:
-        """Draw the noise from this seed from now on."""
-        self._rng = np.random.default_rng(seed)
+        """Draw noise and luck from this seed from now on."""
+        # One stream each, so that batches of any size are the same, and probes leave no trace.
+        streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
+        self._chance = {True: (streams[0], streams[1]), False: (streams[2], streams[3])}
 
     def attempt(self, tasks: ArrayLike, *, learn: bool = True) -> Outcomes:
         """Attempt tasks one after the other.
@@ -237,8 +239,8 @@ class GridStudent:
             learn: False for probes, which leave the student as it was.
 
         Returns:
-            Outcomes with returns in [0, 1] (noise apart), successes, and value scores against
-            what the student expected.
+            Outcomes with returns in [0, 1] (noise apart), successes (each drawn with the return for
+            its chance), and value scores against what the student expected.
 
         Raises:
             ValueError: If a task lies outside the space.
@@ -247,14 +249,16 @@ class GridStudent:
         cells = self.cells_of(rows).tolist()
         values = np.array([self._try(cell, learn) for cell in cells])
         returns = np.where(values >= MOST * self.plateau, values / MOST, 0.0)
+        noise, luck = self._chance[learn]
+        successes = luck.random(len(returns)) < returns
         if self.noise > 0.0:
-            returns += self._rng.normal(0.0, self.noise, len(returns))
+            returns += noise.normal(0.0, self.noise, len(returns))
         expected = self._expect(cells, returns, learn)
         error = returns - expected
         return Outcomes(
             rows,
             returns,
-            successes=(values > MASTERED_ABOVE).astype(np.float64),
+            successes=successes.astype(np.float64),
             initial_values=expected,
             scores={
                 "pvl": np.maximum(error, 0.0), "abs_advantage": np.abs(error),
@@ -355,7 +359,7 @@ class GridStudent:
             "competence": self.competence.copy(),
             "since": self._since.copy(),
             "expected": self.expected.copy(),
-            "rng": self._rng.bit_generator.state,
+            "chance": [rng.bit_generator.state for pair in self._streams() for rng in pair],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -363,7 +367,12 @@ class GridStudent:
         self.attempts = int(state["attempts"])
         self.competence[:], self._since[:] = state["competence"], state["since"]
         self.expected[:] = state["expected"]
-        self._rng.bit_generator.state = state["rng"]
+        streams = [rng for pair in self._streams() for rng in pair]
+        for rng, saved in zip(streams, state["chance"], strict=True):
+            rng.bit_generator.state = saved
+
+    def _streams(self) -> list[tuple[np.random.Generator, np.random.Generator]]:
+        return [self._chance[True], self._chance[False]]
 
 
 def _derangement(

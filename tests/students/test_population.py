@@ -156,13 +156,28 @@ def test_probes_and_saved_states_leave_no_trace(challenge: str) -> None:
     tasks = np.random.default_rng(1).random((400, one.task_space.unit_dim))
     one.attempt(tasks[:200])
     other.attempt(tasks[:200])
-    if not one.noise:
-        other.attempt(tasks[:50], learn=False)
+    other.attempt(tasks[:50], learn=False)
     copy = GridStudent(challenge, seed=5)
     copy.load_state_dict(other.state_dict())
-    found = [s.attempt(tasks[200:]).returns for s in (one, other, copy)]
-    assert found[0] is not None
-    assert all(f is not None and f.tolist() == found[0].tolist() for f in found)
+    found = [s.attempt(tasks[200:]) for s in (one, other, copy)]
+    for column in ("returns", "successes", "initial_values"):
+        first, *others = (getattr(f, column).tolist() for f in found)
+        assert all(o == first for o in others)
+    single = GridStudent(challenge, seed=5)
+    single.load_state_dict(other.state_dict())
+    other.load_state_dict(single.state_dict())
+    at_once = other.attempt(tasks[:60]).successes
+    assert at_once is not None
+    one_by_one = [single.attempt(task[None]).successes for task in tasks[:60]]
+    assert at_once.tolist() == np.concatenate([s for s in one_by_one if s is not None]).tolist()
+
+
+def test_success_is_drawn_with_the_return_for_its_chance() -> None:
+    student = GridStudent(seed=0, **PLAIN)
+    student.competence[:] = 30.0
+    outcomes = student.attempt(np.repeat(student.tasks_of([5]), 4000, axis=0), learn=False)
+    assert outcomes.successes is not None
+    assert outcomes.successes.mean() == pytest.approx(0.3, abs=0.03)
 
 
 def test_the_oracle_finishes_cell_after_cell() -> None:
