@@ -34,7 +34,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "progress": ("alp-gmm", "covar-gmm", "riac"),
     "randomization": ("adr", "doraemon"),
-    "pools": ("procurl",),
+    "pools": ("procurl", "skew"),
     "controls": ("yoked", "yoked-shuffled"),
 }
 EQUAL = {
