@@ -36,7 +36,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "randomization": ("adr", "doraemon"),
     "networks": ("goal-gan",),
     "bandits": ("exp3s", "tscl", "learning-progress"),
-    "pools": ("procurl",),
+    "pools": ("procurl", "skew"),
     "controls": ("yoked", "yoked-shuffled"),
     "starts": ("reverse-start",),
     "transport": ("currot", "straight-line", "gradient"),
