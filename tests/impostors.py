@@ -33,7 +33,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "progress": ("alp-gmm",),
-    "networks": ("goal-gan",),
+    "networks": ("goal-gan", "setter-solver"),
     "controls": ("yoked", "yoked-shuffled"),
 }
 EQUAL = {
