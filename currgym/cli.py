@@ -147,9 +147,13 @@ def list_(what: str | None) -> None:
 
     console = Console()
     for title, columns, rows in listing(what):
-        table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*row)
+        table = Table(
+            title=title, title_justify="left", box=None, pad_edge=False, show_header=False
+        )
+        for name, *more, summary in rows:
+            pairs = zip(columns[1:-1], more, strict=True)
+            notes = "; ".join(f"{column}: {value}" for column, value in pairs if value != "-")
+            table.add_row(name, f"{summary}\n[dim]{notes}[/dim]" if notes else summary)
         console.print(table)
         console.print()
 

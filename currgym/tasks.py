@@ -34,7 +34,10 @@ class TaskSpace(ABC):
 
     Subclass it for levels (mazes, tracks) and override :meth:`sample` and :meth:`edit`, and
     :meth:`contains` where not every array of a level's shape is a level; a space with a cube
-    overrides :meth:`to_unit` and :meth:`from_unit` too.
+    overrides :meth:`to_unit` and :meth:`from_unit` too. A run needs :attr:`names`, one a number of
+    the task, and :meth:`config`, with the class and its arguments::
+
+        {"type": "levels", "class": "my_package.mazes:Mazes", "arguments": {"size": 9}}
     """
 
     kind: str = "levels"
@@ -90,6 +93,16 @@ class TaskSpace(ABC):
         """Return tasks as the array this space uses, one row a task; one task becomes one row."""
         array = np.asarray(tasks)
         return array[None] if array.ndim == len(self._task_shape) else array
+
+    def from_rows(self, rows: ArrayLike) -> NDArray[Any]:
+        """Return tasks from rows of plain numbers ``(n, k)``, as logs keep them."""
+        sample = self.sample(1, np.random.default_rng(0))
+        numbers = np.asarray(rows, dtype=np.float64)
+        return numbers.reshape(len(numbers), *sample.shape[1:]).astype(sample.dtype)
+
+    def easy(self, n: int, rng: np.random.Generator) -> NDArray[Any] | None:
+        """Draw ``n`` levels to begin with, such as empty rooms; None where it knows of none."""
+        return None
 
     def check(self, tasks: ArrayLike) -> NDArray[Any]:
         """Return tasks as an array.
@@ -738,11 +751,13 @@ def space_from_config(config: Mapping[str, Any], trust: bool = False) -> TaskSpa
 
     Args:
         config: The description.
-        trust: Allow importing the difficulty function it names.
+        trust: Allow importing the difficulty function, or the class of levels, that it names.
 
     Raises:
-        ValueError: For an unknown type, or a function to import without ``trust``.
+        ValueError: For an unknown type, or something to import without ``trust``.
     """
+    if config["type"] == "levels":
+        return _levels_from_config(config, trust)
     difficulty = config.get("difficulty")
     if config["type"] == "discrete":
         return DiscreteTasks(config["n"], difficulty=difficulty)
@@ -753,9 +768,26 @@ def space_from_config(config: Mapping[str, Any], trust: bool = False) -> TaskSpa
             raise ValueError(
                 f"this space's difficulty imports {difficulty['import']!r}: pass trust to allow it"
             )
-        module, _, name = difficulty["import"].partition(":")
-        difficulty = importlib.import_module(module)
-        for part in name.split("."):
-            difficulty = getattr(difficulty, part)
+        difficulty = _imported(difficulty["import"])
     kinds = [tuple(k) if isinstance(k, list) else k for k in config["kinds"]]
     return BoxTasks(config["low"], config["high"], config["names"], kinds, difficulty)
+
+
+def _levels_from_config(config: Mapping[str, Any], trust: bool) -> TaskSpace:
+    """Rebuild a space of levels; only this library's own classes are imported without trust."""
+    path = str(config["class"])
+    if not path.startswith("currgym.") and not trust:
+        raise ValueError(f"this space imports {path!r}: pass trust to allow it")
+    found = _imported(path)
+    if not (isinstance(found, type) and issubclass(found, TaskSpace)):
+        raise ValueError(f"{path!r} is no class of task spaces")
+    return found(**config["arguments"])
+
+
+def _imported(path: str) -> Any:
+    """Return what ``"module:name"`` names."""
+    module, _, name = path.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found

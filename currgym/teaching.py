@@ -180,10 +180,12 @@ class Teacher(ABC):
     """Named settings, e.g. a paper's."""
     spaces: ClassVar[frozenset[str]] = frozenset({"box"})
     """Kinds of space it works on; ``"box"`` includes whatever has a unit cube."""
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
     """Columns and scores of outcomes, and ``"probe"``, without which it cannot work."""
     privileges: frozenset[str] = frozenset()
     """Subset of :data:`PRIVILEGES` that it uses."""
+    probes_explore: ClassVar[bool] = False
+    """Whether its requests are played as the student explores in training, not at its best."""
     files: ClassVar[frozenset[str]] = frozenset()
     """Parameters that may be the path of a file; a run keeps a copy of each."""
     required: ClassVar[frozenset[str]] = frozenset()

@@ -50,11 +50,13 @@ class Declared(NamedTuple):
         task_space: What tasks there are.
         return_range: Returns that teachers see as 0 and 1; None where it declares none.
         mastery: Return above which a task counts as mastered; None where it declares none.
+        scores: Names of numbers in ``info`` that teachers may need as scores.
     """
 
     task_space: TaskSpace
     return_range: tuple[float, float] | None
     mastery: float | None
+    scores: frozenset[str] = frozenset()
 
 
 def declared(env: Any) -> Declared:
@@ -71,13 +73,14 @@ def declared(env: Any) -> Declared:
                 f"{env} declares no task_space, so there is nothing to teach: use one of `currgym "
                 "list envs`, or wrap yours in currgym.ParameterizedEnv"
             )
-        low_high, mastery = look("return_range"), look("mastery")
+        low_high, mastery, scores = look("return_range"), look("mastery"), look("scores")
     finally:
         close()
     return Declared(
         space,
         None if low_high is None else (float(low_high[0]), float(low_high[1])),
         None if mastery is None else float(mastery),
+        frozenset(scores or ()),
     )
 
 
@@ -314,7 +317,7 @@ class CurriculumVectorEnv(_Wrapper):
             if isinstance(node, gymnasium.wrappers.vector.NormalizeReward):
                 raise ValueError(_NORMALISED)
             node = node.env
-        self.task_space, return_range, self.mastery = declared(vec)
+        self.task_space, return_range, self.mastery, known = declared(vec)
         if isinstance(teacher, str):
             teacher_parameters.setdefault("return_range", return_range)
             teacher = make_teacher(teacher, self.task_space, seed=seed, **teacher_parameters)
@@ -337,7 +340,10 @@ class CurriculumVectorEnv(_Wrapper):
         self.value_function: Callable[[Any], ArrayLike] | None = None
         """Estimates the values of a batch of observations where :meth:`observe` is not called."""
         owned = isinstance(teacher, Curriculum)  # then probes are its owner's business
-        self._wanted = self._check_needs(frozenset(provides) | ({"probe"} if owned else set()))
+        self._told = sorted(known & frozenset(getattr(self.curriculum.teacher, "needs", ())))
+        self._wanted = self._check_needs(
+            known | frozenset(provides) | ({"probe"} if owned else set())
+        )
         self._scored = sorted(self._wanted & VALUE_SCORES)
         kind = type(self.curriculum.teacher)
         self._trusted = (
@@ -629,6 +635,8 @@ class CurriculumVectorEnv(_Wrapper):
         if self._wanted:
             ends = infos["final_obs"] if self._ends_in_infos else observations
             columns.update(self._scores(index, ends, columns))
+        if self._told:
+            columns.setdefault("scores", {}).update(self._told_scores(index, final))
         rows: list[int] = index.tolist()
         try:
             outcomes = self.curriculum.settle(
@@ -658,7 +666,9 @@ class CurriculumVectorEnv(_Wrapper):
         Returns are finite here, and so are sums discounted from the same rewards.
         """
         successes = columns["successes"]
-        if self._wanted or (successes is not None and not set(successes.tolist()) <= _WHOLE):
+        if self._wanted or self._told:
+            return False
+        if successes is not None and not set(successes.tolist()) <= _WHOLE:
             return False
         return columns["terminated"].dtype is _BOOL and columns["truncated"].dtype is _BOOL
 
@@ -674,6 +684,13 @@ class CurriculumVectorEnv(_Wrapper):
             known = given[index]
             successes[known] = np.asarray(column[index][known], dtype=np.float64)
         return successes
+
+    def _told_scores(self, index: IntArray, infos: State) -> dict[str, FloatArray]:
+        """Return the scores that the environment itself tells in ``info``."""
+        for name in self._told:
+            if name not in infos or not _all(infos.get(f"_{name}"), index):
+                raise RuntimeError(f"the environment declares the score {name!r} and tells none")
+        return {name: np.asarray(infos[name][index], dtype=np.float64) for name in self._told}
 
     def _sick(self, observations: Any) -> NDArray[np.bool_]:
         """Tell of each sub-environment whether its observation is not finite."""

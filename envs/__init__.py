@@ -8,9 +8,15 @@ __all__ = ["register_environments"]
 
 _CLASSIC = "currgym.envs.classic"
 # Name -> entry point, entry point of the array form, time limit; strings, so nothing is imported.
-_ENVIRONMENTS: dict[str, tuple[str, str | None, int]] = {
+_ENVIRONMENTS: dict[str, tuple[str, str | None, int | None]] = {
     "Acrobot-v0": (f"{_CLASSIC}.acrobot:Acrobot", None, 500),
     "CartPole-v0": (f"{_CLASSIC}.cartpole:CartPole", f"{_CLASSIC}.vector:CartPoleVector", 500),
+    # Its time limit follows its size, so it keeps it itself.
+    "GridMaze-v0": (
+        "currgym.envs.grid_maze:GridMaze",
+        "currgym.envs.grid_maze.vector:GridMazeVector",
+        None,
+    ),
     "MountainCarContinuous-v0": (
         f"{_CLASSIC}.mountain_car:MountainCarContinuous",
         f"{_CLASSIC}.vector:MountainCarContinuousVector",

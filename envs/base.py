@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from currgym.seeds import EpisodeSeed, generator
 from currgym.tasks import BoxTasks, Difficulty, Kind, TaskSpace
 
-__all__ = ["EpisodeSlot", "Parameter", "TaskEnv", "TaskRange", "box_tasks", "with_task"]
+__all__ = [
+    "EpisodeSlot", "LevelEnv", "Parameter", "TaskEnv", "TaskRange", "box_tasks",
+    "task_by_name", "with_task",
+]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 TaskRange = tuple[float, float] | float | str
@@ -113,6 +116,19 @@ def with_task(space: gymnasium.Space[Any], tasks: TaskSpace) -> gymnasium.spaces
     )
 
 
+def task_by_name(space: TaskSpace, task: Mapping[str, Any], default: Any) -> Any:
+    """Return the task that a dict names: a box's values, or ``{"task": task}``.
+
+    Raises:
+        ValueError: For a name that the space does not have.
+    """
+    if isinstance(space, BoxTasks):
+        return space.from_dict(task, default)
+    if set(task) != {"task"}:
+        raise ValueError(f"the only name of a task here is 'task', got {sorted(task)}")
+    return task["task"]
+
+
 class EpisodeSlot:
     """The (task, seed) that the next episode takes: asked for, queued, or the last one again.
 
@@ -148,12 +164,7 @@ class EpisodeSlot:
             seed = queued[1] if seed is None else seed
         if task is not None:
             if isinstance(task, Mapping):
-                if isinstance(self.space, BoxTasks):
-                    task = self.space.from_dict(task, self.default)
-                elif set(task) == {"task"}:
-                    task = task["task"]
-                else:
-                    raise ValueError(f"the only name of a task here is 'task', got {sorted(task)}")
+                task = task_by_name(self.space, task, self.default)
             # A copy, for the row of an array that the caller may write to again.
             self.task = self.space.check(task)[0].copy()
             self._unit = None
@@ -161,33 +172,34 @@ class EpisodeSlot:
         return self.task, seed if seed is None or isinstance(seed, EpisodeSeed) else int(seed)
 
 
-class TaskEnv(gymnasium.Env[Any, Any]):
-    """Base class of environments with task parameters.
+class LevelEnv(gymnasium.Env[Any, Any]):
+    """Base class of environments with tasks of any kind: levels, numbers, parameters.
 
-    Subclasses set ``parameters``, ``observation_space`` and ``action_space`` (through
-    :meth:`set_spaces`) and implement :meth:`_begin` and :meth:`_advance`.
+    Subclasses set ``return_range``, ``mastery``, ``observation_space`` and ``action_space``
+    (through :meth:`set_spaces`) and implement :meth:`_begin` and :meth:`_advance`.
 
     Args:
-        tasks: Which parameters vary, and how far (see :func:`box_tasks`).
+        task_space: What tasks there are.
+        default_task: The task of the first bare reset.
         observe_task: Append the unit-cube task to the observation (which must be a vector).
     """
 
-    parameters: ClassVar[tuple[Parameter, ...]]
-    difficulty: ClassVar[Difficulty | None] = None
+    task_space: TaskSpace
     return_range: tuple[float, float]
     """Returns between which teachers see 0 to 1."""
     mastery: float
     """A task counts as mastered when its return is strictly above this."""
-    target: FloatArray | None = None
+    target: NDArray[Any] | None = None
     """Tasks of the target distribution; None for uniform over the space."""
+    scores: tuple[str, ...] = ()
+    """Names of numbers that ``info`` of every step holds and that teachers may need as scores."""
 
     def __init__(
-        self, *, tasks: Mapping[str, TaskRange] | None = None, observe_task: bool = False
+        self, task_space: TaskSpace, default_task: NDArray[Any], *, observe_task: bool = False
     ) -> None:
-        self.task_space, self.default_task = box_tasks(self.parameters, tasks, self.difficulty)
+        self.task_space, self.default_task = task_space, default_task
         self.observe_task = observe_task
-        self._slot = EpisodeSlot(self.task_space, self.default_task)
-        self._constants = {p.name: float(p.default) for p in self.parameters}
+        self._slot = EpisodeSlot(task_space, default_task)
         self.episode_return = 0.0
 
     def set_spaces(self, observation: gymnasium.spaces.Box, action: gymnasium.Space[Any]) -> None:
@@ -208,23 +220,20 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         self._slot.queued = episode
 
     @property
-    def task(self) -> FloatArray:
+    def task(self) -> NDArray[Any]:
         """The current task, natural units."""
-        task: FloatArray = self._slot.task
+        task: NDArray[Any] = self._slot.task
         return task
 
     @property
-    def test_sets(self) -> dict[str, FloatArray]:
+    def test_sets(self) -> dict[str, NDArray[Any]]:
         """Named arrays of tasks for evaluation."""
         rng = np.random.default_rng(31)
         return {"uniform-50": self.task_space.sample(50, rng)}
 
-    def values(self, task: FloatArray) -> dict[str, float]:
-        """Return all parameters by name, those outside the task at their defaults."""
-        return {
-            **self._constants,
-            **dict(zip(self.task_space.names, task.tolist(), strict=True)),
-        }
+    def values(self, task: NDArray[Any]) -> dict[str, Any]:
+        """Return what an episode of the task is built from, as :meth:`_begin` takes it."""
+        return {"task": task}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -258,10 +267,39 @@ class TaskEnv(gymnasium.Env[Any, Any]):
             observation = self._slot.append(observation)
         return observation, reward, terminated, truncated, info
 
-    def _begin(self, values: dict[str, float]) -> tuple[Any, dict[str, Any]]:
-        """Build the episode from all parameters by name; ``self.np_random`` is seeded."""
+    def _begin(self, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Build the episode from what :meth:`values` returned; ``self.np_random`` is seeded."""
         raise NotImplementedError
 
     def _advance(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Advance the simulation by one step."""
         raise NotImplementedError
+
+
+class TaskEnv(LevelEnv):
+    """Base class of environments with task parameters.
+
+    Subclasses set ``parameters`` besides what :class:`LevelEnv` asks for.
+
+    Args:
+        tasks: Which parameters vary, and how far (see :func:`box_tasks`).
+        observe_task: Append the unit-cube task to the observation (which must be a vector).
+    """
+
+    parameters: ClassVar[tuple[Parameter, ...]]
+    difficulty: ClassVar[Difficulty | None] = None
+    task_space: BoxTasks
+
+    def __init__(
+        self, *, tasks: Mapping[str, TaskRange] | None = None, observe_task: bool = False
+    ) -> None:
+        space, default = box_tasks(self.parameters, tasks, self.difficulty)
+        super().__init__(space, default, observe_task=observe_task)
+        self._constants = {p.name: float(p.default) for p in self.parameters}
+
+    def values(self, task: FloatArray) -> dict[str, float]:
+        """Return all parameters by name, those outside the task at their defaults."""
+        return {
+            **self._constants,
+            **dict(zip(self.task_space.names, task.tolist(), strict=True)),
+        }

@@ -13,9 +13,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from currgym.envs.base import EpisodeSlot, TaskEnv
+from currgym.envs.base import EpisodeSlot, LevelEnv, task_by_name
 from currgym.seeds import EpisodeSeed, generator
-from currgym.tasks import BoxTasks
+from currgym.tasks import TaskSpace
 
 __all__ = ["NativeTaskVectorEnv"]
 
@@ -24,7 +24,7 @@ BoolArray = NDArray[np.bool_]
 
 
 class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
-    """Base class of array forms of a :class:`currgym.envs.base.TaskEnv`.
+    """Base class of array forms of a :class:`currgym.envs.base.LevelEnv`.
 
     Each sub-environment has its own generator, task, time limit and queue, and goes through the
     same episodes as ``SyncVectorEnv`` over single environments would, to the bit, in all three
@@ -36,10 +36,10 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         max_episode_steps: Step at which an episode is truncated; None for never.
         autoreset_mode: When a finished sub-environment is reset.
         render_mode: ``"rgb_array"`` or None.
-        **kwargs: Passed to the single environment: ``tasks``, ``observe_task``.
+        **kwargs: Passed to the single environment: ``tasks``, ``observe_task``, ...
     """
 
-    single_class: ClassVar[type[TaskEnv]]
+    single_class: ClassVar[type[LevelEnv]]
     """The environment whose array form this is."""
 
     def __init__(
@@ -63,11 +63,12 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.render_mode = render_mode
         self.metadata = {**single.metadata, "autoreset_mode": self.autoreset_mode}
-        self.task_space: BoxTasks = single.task_space
+        self.task_space: TaskSpace = single.task_space
         self.default_task = single.default_task
         self.return_range = single.return_range
         self.mastery = single.mastery
         self.target = single.target
+        self.scores = single.scores
         self.observe_task = single.observe_task
         self.single_observation_space = single.observation_space
         self.single_action_space = single.action_space
@@ -90,12 +91,12 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self._all_begun = False
 
     @property
-    def tasks(self) -> FloatArray:
+    def tasks(self) -> NDArray[Any]:
         """The current task of each sub-environment, shape ``(num_envs, d)``."""
         return self._tasks.copy()
 
     @property
-    def test_sets(self) -> dict[str, FloatArray]:
+    def test_sets(self) -> dict[str, NDArray[Any]]:
         """Named arrays of tasks for evaluation."""
         return self._single.test_sets
 
@@ -209,16 +210,20 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         truncations = self._elapsed >= self._limit
         done = terminations | truncations
         self._over = done
-        success = self._returns > self.mastery
+        told: dict[str, Any] = self._scores() if self.scores else {}
+        told["success"] = self._returns > self.mastery
         if mode is AutoresetMode.SAME_STEP and np.count_nonzero(done):
-            infos = self._finals(done, success)
+            infos = self._finals(done, told)
             infos.update(self._restart(np.flatnonzero(done)))
             self._over = np.zeros(self.num_envs, dtype=np.bool_)
             stepped = ~done
         if not infos:
-            infos["success"], infos["_success"] = success, stepped
+            for name, column in told.items():
+                infos[name], infos[f"_{name}"] = column, stepped
         elif np.count_nonzero(stepped):
-            infos["success"], infos["_success"] = success & stepped, stepped
+            for name, column in told.items():
+                # As Gymnasium leaves it where a sub-environment says nothing.
+                infos[name], infos[f"_{name}"] = column * stepped, stepped.copy()
         return self._observation(), rewards, terminations, truncations, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -265,14 +270,14 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise ValueError("reset_mask must have at least one True value")
         return np.flatnonzero(mask)
 
-    def _checked_tasks(self, task: Any, rows: NDArray[np.intp]) -> FloatArray | None:
+    def _checked_tasks(self, task: Any, rows: NDArray[np.intp]) -> NDArray[Any] | None:
         """Return a task for each of ``rows``, or None where none is asked for."""
         if task is None:
             return None
         if isinstance(task, Mapping):
-            task = self.task_space.from_dict(task, self.default_task)
-        array = np.asarray(task, dtype=np.float64)
-        if array.ndim == 1:
+            task = task_by_name(self.task_space, task, self.default_task)
+        array = np.asarray(task)
+        if array.ndim == self.default_task.ndim:
             return self.task_space.check(np.repeat(array[None], len(rows), axis=0))
         if len(array) != self.num_envs:
             raise ValueError(
@@ -283,7 +288,7 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     def _restart(
         self,
         rows: NDArray[np.intp],
-        tasks: FloatArray | None = None,
+        tasks: NDArray[Any] | None = None,
         seeds: Sequence[int | None] | None = None,
     ) -> dict[str, Any]:
         """Begin an episode in each of ``rows``; return the infos of their resets."""
@@ -304,16 +309,19 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self._returns[rows] = 0.0
         return {"task": shown, "_task": restarted}
 
-    def _finals(self, done: BoolArray, success: BoolArray) -> dict[str, Any]:
+    def _finals(self, done: BoolArray, told: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """Return the infos in which ``SAME_STEP`` keeps what the reset is about to overwrite."""
         observation = self._observation()
         final_obs = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(done).tolist():
             final_obs[i] = observation[i]
+        final_info: dict[str, Any] = {}
+        for name, column in told.items():
+            final_info[name], final_info[f"_{name}"] = column * done, done.copy()
         return {
             "final_obs": final_obs,
             "_final_obs": done.copy(),
-            "final_info": {"success": success & done, "_success": done.copy()},
+            "final_info": final_info,
             "_final_info": done.copy(),
         }
 
@@ -323,7 +331,11 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             observation = np.concatenate([observation, self._unit_tasks], axis=1)
         return observation
 
-    def _begin(self, i: int, values: dict[str, float], rng: np.random.Generator) -> None:
+    def _scores(self) -> dict[str, Any]:
+        """Return what ``info`` tells besides success after this step, new arrays."""
+        raise NotImplementedError
+
+    def _begin(self, i: int, values: dict[str, Any], rng: np.random.Generator) -> None:
         """Set the constants and the first state of one sub-environment."""
         raise NotImplementedError
 
@@ -335,11 +347,11 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """Return all bare observations, a new array ``(num_envs, k)``."""
         raise NotImplementedError
 
-    def _states(self) -> FloatArray:
+    def _states(self) -> NDArray[Any]:
         """Return all states, one row each, as :meth:`_place` takes them."""
         raise NotImplementedError
 
-    def _place(self, values: dict[str, float], state: FloatArray) -> None:
+    def _place(self, values: dict[str, Any], state: NDArray[Any]) -> None:
         """Set constants and state of the single environment that draws."""
         raise NotImplementedError
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
-from currgym.teachers._mixtures import Criterion, Mixture, fit_mixture
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teachers._gmm import Boundary, MixtureTeacher
+from currgym.teachers._mixtures import Criterion, Mixture
+from currgym.teaching import Batch, State, register
 
 FloatArray = NDArray[np.float64]
-Boundary = Literal["clip", "resample"]
 
 # Learning progress is 0 until the history holds more pairs than this (reference code).
 NEIGHBOURS_NEEDED = 5
-RESAMPLES = 20
 # Squared distances in the cube are right to about 1e-15; all within this of the least are redone.
 SLACK = 1e-12
-SNAPSHOT_ROWS = 250
 
 
 class History:
@@ -102,7 +99,7 @@ class History:
         "recent": {"fit_period": 100, "history_size": 250},
     },
 )  # fmt: skip
-class ALPGMM(Teacher):
+class ALPGMM(MixtureTeacher):
     """Sample where a Gaussian mixture over recent attempts finds the most learning progress.
 
     The absolute learning progress (ALP) of an attempt is the difference between its return and that
@@ -146,7 +143,7 @@ class ALPGMM(Teacher):
     2
     """
 
-    spaces = frozenset({"box"})
+    extra_columns = 1
 
     def __init__(
         self,
@@ -163,145 +160,45 @@ class ALPGMM(Teacher):
         boundary: Boundary = "clip",
         history_size: int = 20_000,
     ) -> None:
-        super().__init__(space, seed=seed, return_range=return_range)
-        if fit_period < 2:
-            raise ValueError(f"fit_period must be at least 2, got {fit_period}")
-        if bootstrap is not None and bootstrap < 0:
-            raise ValueError(f"bootstrap must be at least 0, got {bootstrap}")
-        if not 0.0 <= random_ratio <= 1.0:
-            raise ValueError(f"random_ratio must lie in [0, 1], got {random_ratio}")
-        if not 1 <= min_components <= max_components:
-            raise ValueError(
-                "min_components must be at least 1 and max_components not below it, got "
-                f"{min_components} and {max_components}"
-            )
-        if criterion not in get_args(Criterion):
-            raise ValueError(f"criterion must be one of {get_args(Criterion)}, got {criterion!r}")
-        if boundary not in get_args(Boundary):
-            raise ValueError(f"boundary must be one of {get_args(Boundary)}, got {boundary!r}")
+        super().__init__(
+            space, seed=seed, return_range=return_range, fit_period=fit_period,
+            bootstrap=bootstrap, random_ratio=random_ratio, min_components=min_components,
+            max_components=max_components, criterion=criterion, boundary=boundary,
+        )  # fmt: skip
         if history_size <= NEIGHBOURS_NEEDED:
             raise ValueError(
                 f"history_size must be more than {NEIGHBOURS_NEEDED}, got {history_size}"
             )
-        self.fit_period = fit_period
-        self.bootstrap = bootstrap
-        self.random_ratio = random_ratio
-        self.min_components = min_components
-        self.max_components = max_components
-        self.criterion: Criterion = criterion
-        self.boundary: Boundary = boundary
         self.history_size = history_size
         self.history = History(history_size, space.unit_dim)
         """Raw returns are kept, so that two are always compared on one scale."""
-        self.mixture: Mixture | None = None
-        self.fits = 0
-        self.failed_fits = 0
-        self._rows = np.zeros((fit_period, space.unit_dim + 1))
-        self._chances = np.empty(0)
-        self._edges: list[float] = []
 
-    def _update(self, batch: Batch) -> None:
-        first = 0
-        while first < len(batch):
-            room = self.fit_period - self.history.count % self.fit_period
-            last = min(first + room, len(batch))
-            self._append(batch, slice(first, last))
-            first = last
-            due = self.fit_period if self.bootstrap is None else self.bootstrap
-            if self.history.count % self.fit_period == 0 and self.history.count >= due:
-                self._fit()
-
-    def _append(self, batch: Batch, part: slice) -> None:
-        """Add rows (task, ALP); the same whether they come in one batch or one by one."""
+    def _fill(self, rows: FloatArray, batch: Batch, part: slice) -> None:
         tasks, raw = batch.tasks[part], batch.raw_returns[part]
         history = self.history
-        first = history.count % self.fit_period
         before = raw.copy()
         for i, task in enumerate(tasks):
             if history.count > NEIGHBOURS_NEEDED:
                 before[i] = history.returns[history.nearest(task)]
             history.add(task, raw[i])
-        rows = self._rows[first : first + len(tasks)]
-        rows[:, :-1] = tasks
         rows[:, -1] = np.abs(batch.returns[part] - self.scale(before))
 
-    def _fit(self) -> None:
-        components = range(self.min_components, self.max_components + 1)
-        found = fit_mixture(self._rows, components, self.rng, criterion=self.criterion)
-        if found is None:
-            self.failed_fits += 1
-            return
-        self.fits += 1
-        self._adopt(found)
-
-    def _adopt(self, mixture: Mixture) -> None:
-        self.mixture = mixture
-        progress = np.maximum(mixture.means[:, -1], 0.0)
-        total = progress.sum()
-        # Without any progress each component is as good as the others.
-        even = np.full(len(mixture), 1.0 / len(mixture))
-        self._chances = progress / total if total > 0.0 else even
-        self._edges = self._chances.cumsum().tolist()
-
-    def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
-        # One by one: most calls ask for a single task, and n tasks are the same as n times one.
-        tasks = np.empty((n, self.space.unit_dim))
-        for i in range(n):
-            if self.mixture is None or rng.random() < self.random_ratio:
-                tasks[i] = rng.random(self.space.unit_dim)
-            else:
-                tasks[i] = self._guided(self.mixture, rng)
-        return tasks
-
-    def _guided(self, mixture: Mixture, rng: np.random.Generator) -> FloatArray:
-        """Choose a component in proportion to its ALP and draw a task from it."""
-        chosen = bisect.bisect_right(self._edges, rng.random() * self._edges[-1])
-        component = min(chosen, len(mixture) - 1)
-        task = mixture.draw(component, rng)[:-1]
-        if self.boundary == "resample":
-            for _ in range(RESAMPLES):
-                if ((task >= 0.0) & (task <= 1.0)).all():
-                    break
-                task = mixture.draw(component, rng)[:-1]
-        return task
+    def _utility(self, mixture: Mixture) -> FloatArray:
+        return mixture.means[:, -1]
 
     def _state(self) -> State:
-        return {
-            "history": self.history.state(),
-            "rows": self._rows.copy(),
-            "fits": self.fits,
-            "failed_fits": self.failed_fits,
-            "mixture": None if self.mixture is None else self.mixture.state(),
-        }
+        return {"history": self.history.state(), **super()._state()}
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self.history.load(state["history"])
-        self._rows[:] = state["rows"]
-        self.fits, self.failed_fits = int(state["fits"]), int(state["failed_fits"])
-        self.mixture = None
-        if state["mixture"] is not None:
-            self._adopt(Mixture.from_state(state["mixture"]))
+        super()._load(state)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the mixture in the unit cube, the chances of its components, and the latest rows.
+        """Return what every mixture teacher shows, and the ``alp`` of the components.
 
-        ``alp`` and ``chances`` belong to the components; ``rows`` are ``(n, unit_dim + 1)`` with
-        ALP last, oldest first.
+        ``rows`` are ``(n, unit_dim + 1)`` with ALP last, oldest first.
         """
-        known = min(self.history.count, self.fit_period)
-        order = np.arange(self.history.count - known, self.history.count) % self.fit_period
-        shown: dict[str, Any] = {
-            "fits": self.fits,
-            "failed_fits": self.failed_fits,
-            "rows": self._rows[order[-SNAPSHOT_ROWS:]],
-        }
+        shown = super().snapshot()
         if self.mixture is not None:
-            shown |= {
-                "weights": self.mixture.weights.copy(),
-                "means": self.mixture.means.copy(),
-                "covariances": self.mixture.covariances.copy(),
-                "alp": self.mixture.means[:, -1].copy(),
-                "chances": self._chances.copy(),
-                "criterion": self.mixture.criterion,
-            }
+            shown["alp"] = self.mixture.means[:, -1].copy()
         return shown

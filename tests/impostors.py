@@ -32,9 +32,15 @@ REPORT = "CURRGYM_IMPOSTOR_REPORT"
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
-    "progress": ("alp-gmm",),
+    "progress": ("alp-gmm", "covar-gmm", "riac"),
+    "randomization": ("adr", "doraemon"),
     "networks": ("goal-gan", "setter-solver"),
+    "bandits": ("exp3s", "tscl", "learning-progress"),
+    "pools": ("procurl",),
     "controls": ("yoked", "yoked-shuffled"),
+    "starts": ("reverse-start",),
+    "transport": ("currot", "straight-line", "gradient"),
+    "replay": ("plr",),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",

@@ -122,22 +122,26 @@ def report(file: Path, strict: bool, trust: bool) -> None:
     """Print what each environment and student shows, and write their pages."""
     from rich.console import Console
 
-    from currgym.report import write
+    from currgym.report.page import write_page
     from currgym.studies import Study, conclude_across
-    from currgym.studies.export import conclusions_of
+    from currgym.studies.export import pages_of
     from currgym.studies.tables import LEGEND, across_table, table
 
     opened = Study.open(file, strict, trust)
     opened.status()
-    found = conclusions_of(opened)
+    pages = pages_of(opened)
+    found = {label: page.conclusions() for label, page in pages.items()}
     if not found:
         raise click.ClickException(f"no run has begun: currgym study run {file}")
     console = Console()
     for label, concluded in found.items():
         console.print(table(label, concluded))
+        if concluded.tried:
+            console.print(concluded.tried, highlight=False, markup=False, soft_wrap=True)
         for arm in concluded.arms:
             if arm.verdict.final:
-                console.print(f"{arm.arm}: {arm.verdict.reason}", highlight=False, soft_wrap=True)
+                reason = f"{arm.arm}: {arm.verdict.reason}"
+                console.print(reason, highlight=False, markup=False, soft_wrap=True)
         if concluded.best is not None:
             best, runner_up = concluded.best.best, concluded.best.runner_up
             console.print(
@@ -153,9 +157,8 @@ def report(file: Path, strict: bool, trust: bool) -> None:
     first = next(iter(found.values()))
     if not first.verdict.final:
         console.print(f"{first.verdict.word}: {first.verdict.reason}", soft_wrap=True)
-    for described in opened.spec.panels:
-        if described.label in found:
-            click.echo(f"report: {write(opened.page_folder(described))}")
+    for page in pages.values():
+        click.echo(f"report: {write_page(page)}")
 
 
 @study.command()

@@ -41,11 +41,13 @@ class Played(NamedTuple):
         columns: Of :class:`currgym.Outcomes`, one number each.
         rewards: Of each step.
         final: The last observation.
+        info: Of the last step.
     """
 
     columns: dict[str, float]
     rewards: list[float]
     final: Any
+    info: dict[str, Any]
 
 
 def play(
@@ -75,7 +77,7 @@ def play(
         columns["successes"] = float(success)
     elif mastery is not None:
         columns["successes"] = float(total > mastery)
-    return Played(columns, rewards, observation)
+    return Played(columns, rewards, observation, info)
 
 
 class Player:

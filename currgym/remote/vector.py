@@ -147,7 +147,7 @@ class RayVectorEnv(VectorEnv[Any, Any, Any]):
         except BaseException:
             self.close()
             raise
-        self.task_space, self.return_range, self.mastery = about.declared
+        self.task_space, self.return_range, self.mastery, self.scores = about.declared
         self.metadata = {"autoreset_mode": about.mode}
         self.single_observation_space = about.observation_space
         self.single_action_space = about.action_space

@@ -34,7 +34,8 @@ def figure(folder: str | Path, out: str | Path) -> list[Path]:
     """Write the figures for papers into the folder ``out``, each as PDF and PNG.
 
     Returns:
-        The files: gain, frontier, signal (where measured), learning curves, steps, mastery.
+        The files: gain, frontier, signal and transfer (where measured), learning curves, steps,
+        mastery.
 
     Raises:
         ValueError: If the folder is neither a comparison nor a run, or is damaged.

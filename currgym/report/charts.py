@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from currgym.report.colours import MASTERY_RAMP, tint
-from currgym.report.data import Arm, Metric, Study
+from currgym.report.data import Arm, Metric, Study, faint
 from currgym.report.maps import MasteryMap, StepsMap, View
 from currgym.report.plotting import (
     QUIET,
@@ -37,7 +37,7 @@ __all__ = ["curves_chart", "dense_top", "mastery_cells_chart", "mastery_lines_ch
 
 
 def curves_chart(study: Study, palette: dict[str, str]) -> Chart:
-    """Return the learning curves: mean, 95 % t interval, every seed faint; one state a measure."""
+    """Return the learning curves: mean, 95 % t interval, seeds faint; one state a measure."""
     states = tuple(
         State(metric.label, _curve_traces(study, metric, palette), _curve_layout(study, metric))
         for metric in study.metrics
@@ -88,7 +88,7 @@ def _curve_traces(study: Study, metric: Metric, palette: dict[str, str]) -> list
         if many:
             xs: list[float | None] = []
             ys: list[float | None] = []
-            for row in curve.values:
+            for row in curve.values[faint(len(curve.values))]:
                 xs += [*plain(curve.steps, 7), None]
                 ys += [*plain(row), None]
             traces.append(

@@ -23,13 +23,20 @@ from currgym.studies.conclusions import ArmValues, Conclusions, conclude_panel
 from currgym.studies.endpoints import ENDPOINTS
 
 __all__ = [
-    "Arm", "Curve", "Episodes", "Evaluations", "Film", "Metric", "OptimizerLog", "Run", "Snapshot",
-    "Study", "load",
+    "MOST_FAINT", "Arm", "Curve", "Episodes", "Evaluations", "Film", "Metric", "OptimizerLog",
+    "Run", "Snapshot", "Study", "faint", "load",
 ]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 
+MOST_FAINT = 64
+"""Most seeds of an arm that are drawn one by one; means and intervals are of all."""
 FILM_TYPES = {".gif": "image/gif", ".webp": "image/webp", ".png": "image/png"}
+
+
+def faint(seeds: int) -> NDArray[np.int64]:
+    """Return which of so many seeds are drawn one by one: all, or :data:`MOST_FAINT`, evenly."""
+    return np.linspace(0, seeds - 1, min(seeds, MOST_FAINT)).round().astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -221,7 +228,7 @@ class Study:
     @cached_property
     def last_step(self) -> float:
         """The end of the time axis: the budget, or the last evaluation, which may lie past it."""
-        reached = [run.evaluations.steps.max() for run in self.runs if len(run.evaluations.steps)]
+        reached = [run.evaluated.last for run in self.runs]
         return float(max([self.steps, *reached]))
 
     @cached_property
@@ -260,8 +267,8 @@ class Study:
         returned = Metric(
             "return", "minus test loss" if supervised else "mean test return", "", "return"
         )
-        successes = [run.evaluations.successes for run in self.runs]
-        known = any(len(s) for s in successes) and all(np.isfinite(s).all() for s in successes)
+        shares = [run.evaluated.solved for run in self.runs]
+        known = any(len(s) for s in shares) and all(np.isfinite(s).all() for s in shares)
         return (mastered, returned) if known else (returned,)
 
     @property
@@ -334,7 +341,8 @@ def _load_study(folder: Path, beside: bool) -> Study:
     path = folder / "study.json"
     plan = read_json(path)
     try:
-        arms = tuple(_arm(folder, a, plan["runs"].get(a["label"], [])) for a in plan["arms"])
+        kept = _digests(folder, [place for places in plan["runs"].values() for place in places])
+        arms = tuple(_arm(folder, a, plan["runs"].get(a["label"], []), kept) for a in plan["arms"])
         second = plan.get("supervised")
         study = Study(
             folder=folder,
@@ -356,6 +364,24 @@ def _load_study(folder: Path, beside: bool) -> Study:
     if not study.runs:
         raise ValueError(f"{folder} has no run yet: nothing to report")
     return replace(study, kind=_kind(path, plan.get("kind") or study.example.config.get("kind")))
+
+
+def _digests(folder: Path, places: Sequence[str]) -> dict[str, bytes]:
+    """Return what the study's index keeps of its runs; nothing where it cannot be read."""
+    from currgym.studies.store import Store
+
+    # A page lies in the store, or in panels/LABEL below it.
+    up = "" if (folder / "index.sqlite").is_file() else "../../"
+    if not (folder / up / "index.sqlite").is_file():
+        return {}
+    store = Store(folder / up)
+    try:
+        inside = [place.removeprefix(up) for place in places if place.startswith(up)]
+        return {up + place: kept for place, kept in store.digests(inside).items()}
+    except (OSError, ValueError):
+        return {}  # the folders say the same
+    finally:
+        store.close()
 
 
 def _kind(path: Path, written: Any) -> Kind:
@@ -399,9 +425,12 @@ def _load_single(folder: Path) -> Study:
     )
 
 
-def _arm(folder: Path, plan: Mapping[str, Any], places: Sequence[str]) -> Arm:
-    there = [folder / place for place in places if (folder / place / "config.json").is_file()]
-    runs = tuple(sorted((_run(place) for place in there), key=lambda run: run.seed))
+def _arm(
+    folder: Path, plan: Mapping[str, Any], places: Sequence[str], kept: Mapping[str, bytes]
+) -> Arm:
+    there = [place for place in places if (folder / place / "config.json").is_file()]
+    found = (_run(folder / place, kept.get(place)) for place in there)
+    runs = tuple(sorted(found, key=lambda run: run.seed))
     told = (runs[0].config.get("teacher") or {}) if runs else {}
     return Arm(
         label=str(plan["label"]),
@@ -425,10 +454,10 @@ def _privileges(run: Run) -> tuple[str, ...]:
     return tuple(sorted(run.config.get("privileges") or told.get("privileges") or ()))
 
 
-def _run(folder: Path) -> Run:
+def _run(folder: Path, packed: bytes | None = None) -> Run:
     config = read_json(folder / "config.json")
     summary = folder / "summary.json"
-    run = Run(folder, config, read_json(summary) if summary.is_file() else {})
+    run = Run(folder, config, read_json(summary) if summary.is_file() else {}, packed)
     try:
         _ = run.budget, run.seed
     except (KeyError, TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from currgym.report.data import Arm, FloatArray, Run, Study
+from currgym.report.data import Arm, FloatArray, Run, Study, faint
 from currgym.report.maps import View
 from currgym.report.plotting import axis_spec, layout_of, plain, time_title
 from currgym.report.text import number
@@ -26,8 +26,8 @@ _PERIODS = 24
 def drill_data(study: Study, view: View | None, palette: dict[str, str]) -> dict[str, Any] | None:
     """Return what the script needs, or None where there is no test task.
 
-    ``arms`` hold for each seed ``share[evaluation][task]`` in per cent (or mean returns), and
-    ``near[period][task]`` attempts and ``[mastered]`` of them that succeeded, all seeds together.
+    ``arms`` hold ``mean[evaluation][task]`` in per cent (or of returns), the same for each seed
+    that is drawn (all, or some evenly), and ``near[task][period]`` attempts, all seeds together.
     At most 225 tasks are kept, evenly over the test set.
     """
     run = study.example
@@ -76,23 +76,29 @@ def _arm(
 ) -> dict[str, Any]:
     percent = study.metric.name == "mastered"
     steps: list[float] = []
-    seeds: list[list[list[float | None]]] = []
+    tables: list[FloatArray] = []
     near = np.zeros((_PERIODS, count))
     for run in arm.shown:
         at, share = run.by_task if percent else run.returns_by_task
         if len(at) and share.shape[1] == count:
             if len(at) > len(steps):
                 steps = at.tolist()
-            scaled = 100.0 * share[:, chosen] if percent else share[:, chosen]
-            seeds.append([plain(row, 3) for row in scaled])
+            tables.append(100.0 * share[:, chosen] if percent else share[:, chosen])
         if run.cells is not None and run.cells.tasks["attempts"].shape == (PERIODS, count):
             near += run.cells.tasks["attempts"].reshape(_PERIODS, -1, count).sum(axis=1)
+    sums, counts = (np.zeros((len(steps), len(chosen))) for _ in range(2))
+    for table in tables:
+        known = np.isfinite(table)
+        sums[: len(table)] += np.where(known, table, 0.0)
+        counts[: len(table)] += known
+    mean = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return {
         "label": arm.label,
         "colour": palette[arm.label],
         "dash": "dash" if arm.reference else "solid",
         "steps": plain(steps, 7),
-        "seeds": seeds,
+        "mean": [plain(row, 3) for row in mean],
+        "seeds": [[plain(row, 3) for row in tables[i]] for i in faint(len(tables))],
         "near": near[:, chosen].T.astype(int).tolist() if near.any() else [],
     }
 
@@ -103,7 +109,7 @@ def _name(run: Run, task: FloatArray, index: int) -> str:
         return f"test example {index + 1}"
     if space.kind == "discrete":
         return f"task {int(task[0])}"
-    named = space.as_dict(task)
+    named = space.as_dict(space.from_rows(task[None])[0])
     parts = [
         f"{key.replace('_', ' ')} {number(value) if isinstance(value, float) else value}"
         for key, value in named.items()

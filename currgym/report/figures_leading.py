@@ -6,12 +6,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from currgym.report.charts import dense_top
-from currgym.report.colours import CYCLE, PART_COLOURS, STATE_COLOURS
+from currgym.report.colours import CYCLE, GAIN_RAMP, PART_COLOURS, STATE_COLOURS
 from currgym.report.data import Study
 from currgym.report.figures import (
     MASTERY_MAP,
@@ -28,10 +28,10 @@ from currgym.report.gains import PARTS, gains, measure_of, scale_of
 from currgym.report.maps import steps_map, strips_of
 from currgym.report.models import strip_model
 from currgym.report.plotting import time_title
-from currgym.report.signal import Signal, read_signal
+from currgym.report.signal import Signal, read_signal, task_names, transfers
 from currgym.report.strips import PERIODS, shown_run
 
-__all__ = ["frontier", "gain", "leading_figures", "signal"]
+__all__ = ["frontier", "gain", "leading_figures", "signal", "transfer"]
 
 
 def leading_figures(study: Study) -> dict[str, Figure]:
@@ -40,6 +40,7 @@ def leading_figures(study: Study) -> dict[str, Figure]:
     found = read_signal(study.folder)
     if found is not None and found.forks:
         drawn["signal"] = signal(found)
+        drawn["transfer"] = transfer(found)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -243,4 +244,42 @@ def signal(found: Signal) -> Figure:
         right.set_xlabel("environment steps")
         right.xaxis.set_major_formatter(STEPS_FORMAT)
         right.legend(frameon=False, fontsize=7)
+    return figure
+
+
+GAIN_MAP = LinearSegmentedColormap.from_list("currgym.gain", GAIN_RAMP)
+
+
+def transfer(found: Signal) -> Figure | None:
+    """Draw the gain on each task of training on each, one panel a checkpoint; None without any."""
+    tables = transfers(found)
+    tables = tables[1:] if len(tables) > 2 else tables  # all checkpoints, and each: enough apart
+    if not tables:
+        return None
+    names = task_names(found)
+    with mpl.rc_context({**STYLE, "font.size": 8}):
+        across = min(3, len(tables))
+        down = -(-len(tables) // across)
+        figure = Figure(figsize=(0.9 + 2.7 * across, 0.4 + 2.9 * down), layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+        image = None
+        for i, one in enumerate(tables):
+            ax = grid[i // across, i % across]
+            image = ax.imshow(
+                np.ma.masked_invalid(one.gain), cmap=GAIN_MAP, norm=Normalize(-one.top, one.top)
+            )
+            ax.set_title(one.name)
+            if i % across == 0:
+                ax.set_ylabel("trained on")
+            if i // across == down - 1:
+                ax.set_xlabel(f"gain on ({', '.join(found.names)})")
+            every = range(0, len(names), -(-len(names) // 16))
+            ax.set_xticks(list(every), [names[j] for j in every], rotation=90, fontsize=5)
+            ax.set_yticks(list(every), [names[j] for j in every], fontsize=5)
+        for i in range(len(tables), across * down):
+            grid[i // across, i % across].set_axis_off()
+        if image is not None:
+            bar: Any = figure.colorbar(image, ax=grid.ravel().tolist(), shrink=0.8, pad=0.02)
+            bar.outline.set_visible(False)
+            bar.set_label("gain (share of the return range)")
     return figure

@@ -84,13 +84,13 @@ def thresholds(runs: Sequence[Run], budget: int) -> tuple[FloatArray, NDArray[np
         if share.shape[1] != len(ever):
             continue
         ever |= mastered.any(axis=0)
-        for k, step in enumerate(steps):
-            soon = (steps > step) & (steps <= step + HORIZON * budget * (1 + 1e-9))
-            if not soon.any():
-                # Evaluations may lie further apart than the horizon: then the next one counts.
-                soon = np.arange(len(steps)) == k + 1
-            learned = ~mastered[k] & mastered[soon].any(axis=0)
-            least[learned] = np.minimum(least[learned], level[k])
+        soon = (steps > steps[:, None]) & (steps <= steps[:, None] + HORIZON * budget * (1 + 1e-9))
+        # Evaluations may lie further apart than the horizon: then the next one counts.
+        alone = ~soon.any(axis=1)
+        soon[alone] = np.eye(len(steps), k=1, dtype=np.bool_)[alone]
+        learned = ~mastered & (soon.astype(np.float32) @ mastered.astype(np.float32) > 0)
+        earliest = np.where(learned, level[:, None], np.inf).min(axis=0)
+        least = np.minimum(least, earliest)
     if least is None or ever is None:
         return np.empty(0), np.empty(0, dtype=np.bool_)
     return least, ever

@@ -24,7 +24,12 @@ from currgym.report.gains import (
 )  # fmt: skip
 from currgym.report.maps import View, plane_of, steps_map, strips_of
 from currgym.report.sheet import Sheet
-from currgym.report.signal import correlation_chart, read_signal, scatter_chart
+from currgym.report.signal import (
+    correlation_chart,
+    read_signal,
+    scatter_chart,
+    transfer_chart,
+)  # fmt: skip
 from currgym.report.strips import (
     GROUP,
     PERIODS,
@@ -155,7 +160,7 @@ def _gain_row(sheet: Sheet, gain: Gain, drawn: str) -> str:
         f'{dagger}{control}<span class="uses">by {uses}</span>{origins}</th>'
         f'<td class="drawn" data-value="{order}">{drawn}</td>'
         f'<td class="parts">{"".join(lines)}</td>'
-        f'<td class="words" data-value="{escape(one.verdict.word)}">{escape(one.verdict.word)}</td>'
+        f'<td class="words" data-value="{escape(one.verdict.text)}">{escape(one.verdict.text)}</td>'
         f"{cells}</tr>"
     )
 
@@ -360,4 +365,16 @@ def signal_section(sheet: Sheet, study: Study) -> str:
         sheet.figure("signal-scatter", scatter_chart(signal)),
         sheet.figure("signal-correlation", correlation_chart(signal)),
     ]
-    return section(title, f'<p>{says}</p><div class="panels">{"".join(panels)}</div>', "signal")
+    body = f'<p>{says}</p><div class="panels">{"".join(panels)}</div>'
+    transfer = transfer_chart(signal)
+    if transfer is not None:
+        named = escape(", ".join(name.replace("_", " ") for name in signal.names))
+        body += (
+            "<h3>What training on one task does for another</h3><p>A row is the task that was "
+            "trained a little, a column the task on which the gain was measured (the middles of "
+            f"the cells: {named}), as a share of the return range. Blue: better than before, "
+            "orange: forgotten. A blue diagonal alone says that nothing carries over; a blue row, "
+            "that its task helps everywhere.</p>"
+            + sheet.figure("signal-transfer", transfer)
+        )  # fmt: skip
+    return section(title, body, "signal")

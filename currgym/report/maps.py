@@ -225,8 +225,7 @@ def mastery_map(arm: Arm, view: View) -> MasteryMap | None:
         sums[index] += share
         counts[index] += 1
         runs += 1
-        last = run.evaluations.steps == run.evaluations.steps.max()
-        episodes = max(episodes, round(last.sum() / len(index)))
+        episodes = max(episodes, run.evaluated.episodes)
     if tasks is None or sums is None or counts is None:
         return None
     seen = counts > 0

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from currgym.report.data import FloatArray, Run, Snapshot
 from currgym.report.maps import View
 from currgym.report.text import number
-from currgym.tasks import BoxTasks
 
 __all__ = ["ELLIPSE_SDS", "StripModel", "TeacherModel", "strip_model", "teacher_model", "told"]
 
@@ -165,14 +163,10 @@ def _kept(snapshot: Snapshot, view: View) -> FloatArray:
         if not isinstance(tasks, np.ndarray) or not tasks.size:
             continue
         rows = tasks.reshape(len(tasks), -1)
-        wide = view.space.dim if isinstance(view.space, BoxTasks) else 1
-        if rows.shape[1] == wide and bool(np.all(view.space.contains(_native(rows, view)))):
+        space = view.space
+        if rows.shape[1] == len(space.names) and bool(space.contains(space.from_rows(rows)).all()):
             return view.place(rows)
     return np.empty((0, len(view.axes)))
-
-
-def _native(rows: FloatArray, view: View) -> Any:
-    return rows if isinstance(view.space, BoxTasks) else rows[:, 0].astype(np.int64)
 
 
 def _gaussians(snapshot: Snapshot, dims: int) -> tuple[FloatArray, FloatArray, FloatArray] | None:

@@ -7,7 +7,7 @@ import html
 import numpy as np
 
 from currgym.report.colours import tint
-from currgym.report.data import Arm, FloatArray, Study
+from currgym.report.data import Arm, FloatArray, Study, faint
 from currgym.report.plotting import (
     RULE,
     Chart,
@@ -94,7 +94,7 @@ def optimizer_chart(study: Study, palette: dict[str, str]) -> Chart | None:
             if len(rows) > 1:
                 xs: list[float | None] = []
                 ys: list[float | None] = []
-                for row in rows:
+                for row in rows[faint(len(rows))]:
                     xs += [*plain(steps, 7), None]
                     ys += [*plain(row), None]
                 traces.append(

@@ -39,18 +39,19 @@ BESIDE = (
 CLOSING = (films_section, ledger_section, configuration_section, repeat_section)
 
 
-def write_page(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Write the report of a comparison or run folder; return the file.
+def write_page(study: Study | str | Path, out: str | Path | None = None) -> Path:
+    """Write the report of a comparison or run; return the file.
 
     Args:
-        folder: Where the runs are.
+        study: What was loaded, or the folder where the runs are.
         out: The file to write; None writes ``report.html`` into the folder.
 
     Raises:
         ValueError: If the folder is neither a comparison nor a run, or is damaged.
     """
-    path = Path(out) if out is not None else Path(folder) / "report.html"
-    page = render(load(folder))
+    study = study if isinstance(study, Study) else load(study)
+    path = Path(out) if out is not None else study.folder / "report.html"
+    page = render(study)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path

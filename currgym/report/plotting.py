@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -188,6 +189,6 @@ def range_text(axis: Axis, edges: np.ndarray, i: int) -> str:
 def plain(values: ArrayLike, digits: int = 4) -> list[float | None]:
     """Return short JSON-ready numbers, None for NaN."""
     return [
-        float(f"{v:.{digits}g}") if np.isfinite(v) else None
+        float(f"{v:.{digits}g}") if math.isfinite(v) else None
         for v in np.asarray(values, dtype=np.float64).tolist()
     ]

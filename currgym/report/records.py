@@ -12,12 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from currgym.report.files import as_rows, as_value, columns_of, header_of, last_of, table_of
+from currgym.report.digests import Digest, Evaluated, OptimizerLog, pack, unpack
+from currgym.report.files import (
+    as_rows,
+    as_value,
+    columns_of,
+    header_of,
+    last_of,
+    read_json,
+    table_of,
+)
 from currgym.runs.cells import Cells, count_episodes, read_cells
 from currgym.studies.endpoints import ENDPOINTS, RunCurve, tail_of
 from currgym.tasks import TaskSpace, space_from_config
 
-__all__ = ["Episodes", "Evaluations", "OptimizerLog", "Run", "Snapshot"]
+__all__ = [
+    "Episodes", "Evaluated", "Evaluations", "OptimizerLog", "Run", "Snapshot", "digest_of",
+]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -60,23 +71,6 @@ class Evaluations:
 
 
 @dataclass(frozen=True)
-class OptimizerLog:
-    """What a student's optimiser did over training, one entry a stretch of it.
-
-    Attributes:
-        steps: Environment steps (examples) at the end of each stretch.
-        gradient_norm: Of the gradient as the optimiser got it.
-        update_norm: Of the change of the weights.
-        effective_step: Root mean square of that change, as a multiple of the learning rate.
-    """
-
-    steps: FloatArray
-    gradient_norm: FloatArray
-    update_norm: FloatArray
-    effective_step: FloatArray
-
-
-@dataclass(frozen=True)
 class Snapshot:
     """What a teacher said of itself at one time.
 
@@ -95,11 +89,29 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder."""
+    """One run folder.
+
+    Attributes:
+        folder: Where it lies.
+        config: What was asked.
+        summary: How it ended; empty before.
+        packed: Its digest, where an index has kept one: then its logs are not read.
+    """
 
     folder: Path
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
+    packed: bytes | None = None
+
+    @cached_property
+    def digest(self) -> Digest | None:
+        """What was kept of it; None where nothing was, or it is damaged."""
+        if self.packed is None:
+            return None
+        try:
+            return unpack(self.packed)
+        except ValueError:
+            return None  # the logs say the same
 
     @property
     def seed(self) -> int:
@@ -135,9 +147,8 @@ class Run:
         """Environment steps it is known to have got to."""
         if self.finished:
             return self.budget
-        evaluated = self.evaluations.steps
         last = last_of(self.folder / "episodes.csv", "step")
-        return int(max(last, evaluated.max() if len(evaluated) else 0.0))
+        return int(max(last, self.evaluated.last))
 
     @cached_property
     def space(self) -> TaskSpace | None:
@@ -181,6 +192,8 @@ class Run:
 
         A folder without counts has its episodes counted now.
         """
+        if self.digest is not None:
+            return self.digest.cells
         path = self.folder / "periods.jsonl"
         if path.is_file():
             lines = path.read_text(encoding="utf-8").split("\n")[:-1]
@@ -202,35 +215,33 @@ class Run:
     @cached_property
     def optimizer(self) -> OptimizerLog:
         """What its optimiser did; empty where nothing was measured."""
+        if self.digest is not None:
+            return self.digest.optimizer
         names = ("step", "gradient_norm", "update_norm", "effective_step")
         columns = columns_of(self.folder / "optimizer.csv", names)
         return OptimizerLog(*columns.T) if len(columns) else OptimizerLog(*np.empty((4, 0)))
 
     @cached_property
+    def evaluated(self) -> Evaluated:
+        """Its evaluations, summed up."""
+        if self.digest is not None:
+            return self.digest.evaluated
+        e = self.evaluations
+        tasks = 0 if self.test_tasks is None else len(self.test_tasks)
+        return Evaluated.of(e.steps, e.task_index, e.returns, e.successes, tasks)
+
+    @property
     def by_task(self) -> tuple[FloatArray, FloatArray]:
         """Steps ``(k,)`` of the evaluations, and the share solved of each test task then.
 
         ``(k, tasks)``, in [0, 1]; NaN where nothing says what success is.
         """
-        return self._over_time(self.evaluations.successes)
+        return self.evaluated.steps, self.evaluated.task_solved
 
-    @cached_property
+    @property
     def returns_by_task(self) -> tuple[FloatArray, FloatArray]:
         """Steps ``(k,)`` of the evaluations, and the mean return on each test task then."""
-        return self._over_time(self.evaluations.returns)
-
-    def _over_time(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        e = self.evaluations
-        steps, _ = self.curve("mastered")
-        m = len(self.test_tasks) if self.test_tasks is not None else 0
-        sums, counts = np.zeros((len(steps), m)), np.zeros((len(steps), m))
-        known = np.isin(e.steps, steps) & (e.task_index >= 0) & (e.task_index < m)
-        row, column = np.searchsorted(steps, e.steps[known]), e.task_index[known]
-        np.add.at(sums, (row, column), values[known])
-        np.add.at(counts, (row, column), 1.0)
-        means = np.full(sums.shape, np.nan)
-        np.divide(sums, counts, out=means, where=counts > 0)
-        return steps, means
+        return self.evaluated.steps, self.evaluated.task_returns
 
     @cached_property
     def evaluations(self) -> Evaluations:
@@ -276,30 +287,12 @@ class Run:
 
     def curve(self, metric: str) -> tuple[FloatArray, FloatArray]:
         """Return steps and the test set's mean of ``"mastered"`` (per cent) or ``"return"``."""
-        e = self.evaluations
-        values = 100.0 * e.successes if metric == "mastered" else e.returns
-        steps, group, counts = np.unique(e.steps, return_inverse=True, return_counts=True)
-        if len(steps) == 0:
-            return steps, steps
-        means = np.bincount(group, weights=values) / counts
-        whole = counts == counts.max()
-        return steps[whole], means[whole]
+        e = self.evaluated
+        return e.steps, 100.0 * e.solved if metric == "mastered" else e.returns
 
     def final_successes(self) -> tuple[IntArray, FloatArray]:
         """Return rows of the test set and each one's share solved at the last evaluation."""
-        return self._by_task(self.evaluations.successes)
-
-    def _by_task(self, values: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Return rows of the test set and each one's mean at the last evaluation."""
-        e = self.evaluations
-        if len(e.steps) == 0:
-            return np.empty(0, dtype=np.int64), np.empty(0)
-        steps, _ = self.curve("mastered")
-        last = e.steps == steps[-1]
-        index, group, counts = np.unique(
-            e.task_index[last], return_inverse=True, return_counts=True
-        )
-        return index, np.bincount(group, weights=values[last]) / counts
+        return self.evaluated.index, self.evaluated.final_solved
 
     def endpoint(self, name: str, threshold: float | None = None) -> float | None:
         """Return the run's value of an endpoint; None where it has none.
@@ -308,8 +301,8 @@ class Run:
             name: A key of :data:`~currgym.studies.endpoints.ENDPOINTS`.
             threshold: Of the plan.
         """
-        steps, solved = self.curve("mastered")
-        curve = RunCurve(steps, solved / 100.0, self.curve("return")[1], self.budget)
+        e = self.evaluated
+        curve = RunCurve(e.steps, e.solved, e.returns, self.budget)
         return ENDPOINTS[name].value(curve, threshold)
 
     def tail(self, endpoint: str) -> float | None:
@@ -317,5 +310,15 @@ class Run:
 
         Of shares solved, or of returns where they are the endpoint; None where it is not known.
         """
-        e = self.evaluations
-        return tail_of(self._by_task(e.returns if endpoint == "return" else e.successes)[1])
+        e = self.evaluated
+        return tail_of(e.final_returns if endpoint == "return" else e.final_solved)
+
+
+def digest_of(folder: Path) -> bytes:
+    """Return the digest of a finished run, from its logs.
+
+    Raises:
+        ValueError: If they are damaged; the file is named.
+    """
+    run = Run(folder, read_json(folder / "config.json"), {})
+    return pack(Digest(run.evaluated, run.cells, run.optimizer))

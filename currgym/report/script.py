@@ -83,10 +83,7 @@ SCRIPT = """
           data.push({type: "scatter", mode: "lines", x, y, hoverinfo: "skip",
             line: {color: faint(arm.colour), width: 1}});
         }
-        const mean = arm.steps.map((_, k) => {
-          const known = rows.map((row) => row[k]).filter((v) => v !== null && v !== undefined);
-          return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
-        });
+        const mean = arm.mean.map((row) => row[task]);
         data.push({type: "scatter", mode: "lines", x: arm.steps, y: mean, line, name: arm.label,
           hovertemplate: "%{y:.3g}"});
         if (arm.near.length) {

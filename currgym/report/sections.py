@@ -8,7 +8,7 @@ import numpy as np
 
 from currgym.report.charts import curves_chart, mastery_cells_chart, mastery_lines_chart
 from currgym.report.colours import MASTERY_RAMP
-from currgym.report.data import Arm, Study
+from currgym.report.data import MOST_FAINT, Arm, Study
 from currgym.report.drill import drill_data
 from currgym.report.elements import (
     axis_note,
@@ -149,7 +149,7 @@ def _row(sheet: Sheet, study: Study, arm: Arm, compared: bool, extent: tuple[flo
     seconds = [run.seconds for run in arm.finished if run.seconds is not None]
     mean = float(np.mean(seconds)) if seconds else 0.0
     cells.append(number_cell(duration(mean) if seconds else "&ndash;", mean))
-    word = "baseline" if compared and arm is study.baseline_arm else study.verdict(arm).word
+    word = "baseline" if compared and arm is study.baseline_arm else study.verdict(arm).text
     cells.append(f'<td class="words">{"" if word == "baseline" else escape(word)}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -169,7 +169,7 @@ def curves_section(sheet: Sheet, study: Study) -> str:
     elif seeds > 2:
         says += (
             "Thick: mean over seeds; band: 95&nbsp;% t interval of the mean at each point; "
-            "faint: every seed. "
+            f"faint: {_seeds_drawn(study)}. "
         )
     if any(arm.reference for arm in study.arms):
         says += "Dashed: controls."
@@ -177,6 +177,14 @@ def curves_section(sheet: Sheet, study: Study) -> str:
     name = "curves-supervised" if second else "curves"
     head = "Learning curves, supervised" if second else "Learning curves"
     return section(head, sheet.figure(name, chart, says), name)
+
+
+def _seeds_drawn(study: Study) -> str:
+    """Return which seeds are drawn one by one."""
+    seeds = max((len(arm.runs) for arm in study.arms), default=0)
+    if seeds <= MOST_FAINT:
+        return "every seed"
+    return f"{MOST_FAINT} of the {count(seeds)} seeds, evenly (mean and band are of all)"
 
 
 def optimizer_section(sheet: Sheet, study: Study) -> str:
@@ -190,6 +198,8 @@ def optimizer_section(sheet: Sheet, study: Study) -> str:
         "Update norm: of the change of all weights in one update. Effective step: the root mean "
         "square of that change over the weights, as a multiple of the learning rate."
     )
+    if max(len(arm.runs) for arm in study.arms) > 1:
+        says += f" Thick: mean over seeds; faint: {_seeds_drawn(study)}."
     larger = larger_steps(study)
     if larger:
         named = join(
@@ -218,7 +228,8 @@ def drill_section(sheet: Sheet, study: Study) -> str:
         f'<option value="{i}"{" selected" if i == data["start"] else ""}>{escape(task)}</option>'
         for i, task in enumerate(data["names"])
     )
-    says = "Above: the task's result in every evaluation, mean over seeds, faint: every seed. "
+    says = "Above: the task's result in every evaluation, mean over seeds, faint: "
+    says += f"{_seeds_drawn(study)}. "
     if any(arm["near"] for arm in data["arms"]):
         says += "Below: training attempts nearest to it in each 24th of the budget, all seeds."
     if data["left_out"]:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from currgym.report.colours import CYCLE, tint
+from currgym.report.colours import CYCLE, GAIN_RAMP, tint
 from currgym.report.files import read_json
 from currgym.report.plotting import (
+    BOXED,
     INK,
     RULE,
     Chart,
@@ -24,10 +25,14 @@ from currgym.report.plotting import (
     axis_spec,
     layout_of,
     plain,
+    scale,
 )  # fmt: skip
 from currgym.report.text import number, steps_text
 
-__all__ = ["Fork", "Signal", "correlation_chart", "read_signal", "scatter_chart"]
+__all__ = [
+    "Fork", "Signal", "Transfer", "correlation_chart", "read_signal", "scatter_chart",
+    "transfer_chart", "transfers",
+]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 
@@ -47,6 +52,8 @@ class Fork:
         scores: Name -> ``(m,)`` what a signal said of each task there.
         ceiling: Largest rank correlation that a perfect signal would show, noise of the gain
             allowed for; None where unknown.
+        transfer: ``(m, m)`` gain on each task (column) of training on each (row); None where it was
+            not kept.
     """
 
     step: int
@@ -55,6 +62,7 @@ class Fork:
     gain_se: FloatArray
     scores: Mapping[str, FloatArray]
     ceiling: float | None
+    transfer: FloatArray | None = None
 
     def correlation(self, name: str) -> float:
         """Return the rank correlation of a signal with the gain; NaN where one is constant."""
@@ -138,11 +146,15 @@ def _fork(entry: Mapping[str, Any], tasks: int) -> Fork:
             raise ValueError(f"a column holds {found.shape} values for {tasks} tasks")
         return found
 
-    ceiling = entry.get("ceiling")
+    ceiling, transfer = entry.get("ceiling"), entry.get("transfer")
+    if transfer is not None:
+        if len(transfer) != tasks:
+            raise ValueError(f"transfer has {len(transfer)} rows for {tasks} tasks")
+        transfer = np.array([column(row) for row in transfer])
     return Fork(
         int(entry["step"]), int(entry["seed"]), column(entry["gain"]), column(entry["gain_se"]),
         {str(name): column(values) for name, values in entry["scores"].items()},
-        None if ceiling is None else float(ceiling),
+        None if ceiling is None else float(ceiling), transfer,
     )  # fmt: skip
 
 
@@ -253,3 +265,112 @@ def correlation_chart(signal: Signal) -> Chart:
     )  # fmt: skip
     says = "Rank correlation of each signal with the gain, over training."
     return Chart((State("", traces, layout),), 340, says)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What training on one task did for another, at one checkpoint or over all.
+
+    Attributes:
+        name: Which.
+        gain: ``(m, m)`` mean gain on each task (column) of training on each (row); NaN where not
+            measured.
+        top: Size of a gain at the ends of the colours, the same for all.
+    """
+
+    name: str
+    gain: FloatArray
+    top: float
+
+    @property
+    def own(self) -> float:
+        """Mean gain on the task that was trained."""
+        return _mean(np.diag(self.gain).tolist())
+
+    @property
+    def others(self) -> float:
+        """Mean gain on other tasks."""
+        return _mean(self.gain[~np.eye(len(self.gain), dtype=np.bool_)].tolist())
+
+
+def transfers(signal: Signal) -> list[Transfer]:
+    """Return the transfer over all checkpoints, then at each, mean over seeds; empty without any.
+
+    A task that is not better off anywhere is seen as a row of the colour of losses, one that gains
+    whatever is trained as a column of the other.
+    """
+    known = [f for f in signal.forks if f.transfer is not None and np.isfinite(f.transfer).any()]
+    if not known:
+        return []
+    groups = {f"after {steps_text(s)}": [f for f in known if f.step == s] for s in signal.steps}
+    groups = {name: forks for name, forks in groups.items() if forks}
+    if len(groups) > 1:
+        groups = {"all checkpoints": known, **groups}
+    found = {name: _mean_table([f.transfer for f in forks]) for name, forks in groups.items()}
+    sizes = np.abs(np.concatenate([gain.ravel() for gain in found.values()]))
+    # The few largest saturate: one lucky fork would make all else pale.
+    top = float(np.quantile(sizes[np.isfinite(sizes)], 0.98)) or 1.0
+    return [Transfer(name, gain, top) for name, gain in found.items()]
+
+
+def _mean_table(tables: list[FloatArray | None]) -> FloatArray:
+    stack = np.array([t for t in tables if t is not None])
+    known = np.isfinite(stack)
+    sums, counts = np.where(known, stack, 0.0).sum(axis=0), known.sum(axis=0)
+    means = np.full(sums.shape, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
+
+
+def task_names(signal: Signal) -> list[str]:
+    """Return the tasks in short, their numbers in the order of the names."""
+    return [", ".join(number(value, 2) for value in row) for row in signal.tasks.tolist()]
+
+
+def transfer_chart(signal: Signal) -> Chart | None:
+    """Return what training on each task did for each, one state a checkpoint; None without any."""
+    found = transfers(signal)
+    if not found:
+        return None
+    names, places = task_names(signal), list(range(len(signal.tasks)))
+    # Of many tasks every second, third ... is named, so that names do not run into each other.
+    named = places[:: -(-len(places) // 32)]
+    told = [_task(signal, row).replace("<br>", ", ") for row in signal.tasks.tolist()]
+    axis: Spec = {
+        **BOXED, "tickvals": named, "ticktext": [names[i] for i in named], "ticklen": 2,
+        "tickfont": {"size": 9}, "constrain": "domain",
+    }  # fmt: skip
+    states = []
+    for one in found:
+        texts = [
+            [
+                f"trained on {told[i]}<br>tested on {told[j]}<br>gain {number(gain)}"
+                for j, gain in enumerate(row)
+            ]
+            for i, row in enumerate(one.gain.tolist())
+        ]
+        trace = {
+            "type": "heatmap", "x": places, "y": places, "z": [plain(row) for row in one.gain],
+            "zmin": -one.top, "zmax": one.top, "colorscale": scale(GAIN_RAMP), "xgap": 1, "ygap": 1,
+            "text": texts, "hoverinfo": "text",
+            "colorbar": {
+                "title": {"text": "gain", "side": "right"}, "thickness": 10, "outlinewidth": 0,
+                "tickfont": {"size": 10}, "nticks": 5,
+            },
+        }  # fmt: skip
+        layout = layout_of(
+            xaxis=axis_spec(
+                {**axis, "title": {"text": "gain on", "standoff": 6}, "tickangle": -90}
+            ),
+            yaxis=axis_spec(
+                {**axis, "title": {"text": "trained on", "standoff": 6}, "autorange": "reversed"}
+            ),
+            margin={"l": 78, "r": 8, "t": 8, "b": 84},
+        )  # fmt: skip
+        about = (
+            f"mean gain on the task that was trained {number(one.own)}, on others "
+            f"{number(one.others)}"
+        )
+        states.append(State(one.name, [trace], layout, about))
+    says = "Gain on each task of training on each: a map of tasks trained against tasks tested."
+    return Chart(tuple(states), 460, says)

@@ -144,7 +144,7 @@ def _planned(study: Study) -> str:
     found, plan = study.conclusions(), study.plan
     assert plan is not None
     words = [
-        f"{escape(arm.arm)}: <strong>{escape(arm.verdict.word)}</strong> "
+        f"{escape(arm.arm)}: <strong>{escape(arm.verdict.text)}</strong> "
         f"({escape(arm.verdict.reason)}){CROSSES if arm.crosses else ''}"
         for arm in found.arms
         if arm.verdict.final
@@ -153,8 +153,9 @@ def _planned(study: Study) -> str:
     effect = f"{plan.smallest_effect:g}"
     if endpoint.percent:
         effect = f"{100.0 * plan.smallest_effect:g} percentage points"
+    tried = f"{escape(found.tried)} " if found.tried else ""
     text = (
-        "<strong>Planned before the runs.</strong> "
+        f"<strong>Planned before the runs.</strong> {tried}"
         f"Endpoint: {escape(endpoint.says)}; baseline: {escape(plan.baseline)}; "
         f"smallest difference of interest: {effect}; {len(found.seeds)} seeds a teacher. "
         + ". ".join(words)

@@ -15,6 +15,8 @@ __all__ = ["Axis", "axes_of", "place_on"]
 FloatArray = NDArray[np.float64]
 
 _REFERENCE_SAMPLE = 20_000
+# Of levels, whose difficulty may take a solver.
+_LEVELS_SAMPLE = 2_000
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,18 @@ def axes_of(space: TaskSpace) -> tuple[Axis, ...]:
 
     A box has one for each live dimension, and where it has several and declares a difficulty, one
     more for the percentile of that. Numbered tasks have one: their difficulty rank, or the number.
+    Levels have the percentile of the difficulty alone, where they declare one.
     """
     if isinstance(space, DiscreteTasks):
         return (_discrete_axis(space),)
-    if not isinstance(space, BoxTasks) or space.unit_dim == 0:
+    if not isinstance(space, BoxTasks):
+        return () if space.difficulty is None else (_difficulty_axis(space, _LEVELS_SAMPLE),)
+    if space.unit_dim == 0:
         return ()
     live = np.flatnonzero(space.low < space.high).tolist()
     axes = [_box_axis(space, column, unit) for unit, column in enumerate(live)]
     if space.difficulty is not None and len(axes) > 1:
-        sample = space.difficulty_of(space.sample(_REFERENCE_SAMPLE, np.random.default_rng(0)))
-        label = "difficulty (percentile of all tasks)"
-        axes.append(Axis(label, 0.0, 100.0, None, None, scale=np.sort(sample)))
+        axes.append(_difficulty_axis(space, _REFERENCE_SAMPLE))
     return tuple(axes)
 
 
@@ -131,9 +134,18 @@ def place_on(axis: Axis, space: TaskSpace, tasks: FloatArray) -> FloatArray:
     if axis.column is not None:
         return tasks[:, axis.column]
     if axis.scale is not None:
-        rank = np.searchsorted(axis.scale, space.difficulty_of(tasks), side="right")
-        return 100.0 * rank / len(axis.scale)
-    return 100.0 * space.to_unit(tasks[:, 0].astype(np.int64))[:, 0]
+        difficulty = space.difficulty_of(space.from_rows(tasks))
+        # The middle of equals, of which whole numbers have many.
+        rank = np.searchsorted(axis.scale, difficulty, side="left").astype(np.float64)
+        rank += np.searchsorted(axis.scale, difficulty, side="right")
+        return 50.0 * rank / len(axis.scale)
+    return 100.0 * space.to_unit(space.from_rows(tasks))[:, 0]
+
+
+def _difficulty_axis(space: TaskSpace, sample: int) -> Axis:
+    found = space.difficulty_of(space.sample(sample, np.random.default_rng(0)))
+    label = "difficulty (percentile of all tasks)"
+    return Axis(label, 0.0, 100.0, None, None, scale=np.sort(found))
 
 
 def _discrete_axis(space: DiscreteTasks) -> Axis:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.runs.axes import Axis, axes_of, place_on
-from currgym.tasks import DiscreteTasks, TaskSpace
+from currgym.tasks import TaskSpace
 
 __all__ = [
     "LINE_CELLS", "PERIODS", "PLANE_CELLS", "CellCounter", "Cells", "count_episodes", "read_cells",
@@ -211,7 +211,7 @@ class CellCounter:
 
 
 class _Nearest:
-    """Finds the test task nearest to a task, in the unit cube; numbered tasks must be the same."""
+    """Finds the test task nearest to a task in the unit cube; without one it must be the same."""
 
     def __init__(self, space: TaskSpace, tests: NDArray[Any]) -> None:
         self.space, self.count = space, len(tests)
@@ -221,17 +221,17 @@ class _Nearest:
 
             self._tree = KDTree(self._unit(np.asarray(tests, dtype=np.float64)))
         else:
-            self._row = {int(task): row for row, task in reversed(list(enumerate(tests.ravel())))}
+            rows = np.asarray(tests, dtype=np.float64).reshape(len(tests), -1)
+            self._row = {task.tobytes(): row for row, task in reversed(list(enumerate(rows)))}
 
     def _unit(self, tasks: FloatArray) -> FloatArray:
-        if isinstance(self.space, DiscreteTasks):
-            return self.space.to_unit(tasks.reshape(len(tasks), -1)[:, 0].astype(np.int64))
-        return self.space.to_unit(tasks)
+        return self.space.to_unit(self.space.from_rows(tasks))
 
     def __call__(self, tasks: FloatArray) -> IntArray:
         if self._tree is not None:
             return np.asarray(self._tree.query(self._unit(tasks))[1], dtype=np.int64)
-        return np.array([self._row.get(int(task), -1) for task in tasks[:, 0]], dtype=np.int64)
+        found = [self._row.get(task.tobytes(), -1) for task in tasks]
+        return np.array(found, dtype=np.int64)
 
 
 def _pairs(axes: tuple[Axis, ...]) -> list[list[int]]:

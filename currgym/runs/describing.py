@@ -13,6 +13,7 @@ from currgym.teaching import teacher_parameters, teachers
 
 __all__ = ["listing", "shown", "student_lines", "teacher_lines"]
 
+_DEPENDS = "as its parameters say"
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
 
@@ -42,13 +43,16 @@ def _teachers() -> Table:
     rows: list[tuple[str, ...]] = []
     for name in teachers:
         cls = teachers[name]
-        knows = cls.privileges
-        told = "depends" if isinstance(knows, property) else ", ".join(sorted(knows)) or "-"
         rows.append(
-            (name, ", ".join(cls.presets) or "-", told, ", ".join(sorted(cls.needs)) or "-",
+            (name, ", ".join(cls.presets) or "-", _listed(cls.privileges), _listed(cls.needs),
              _first_sentence(cls))
         )  # fmt: skip
     return "teachers", ("name", "presets", "is told", "needs", "what it does"), rows
+
+
+def _listed(names: Any) -> str:
+    """Return what a class declares in words; a property depends on parameters."""
+    return _DEPENDS if isinstance(names, property) else ", ".join(sorted(names)) or "-"
 
 
 def _students() -> Table:

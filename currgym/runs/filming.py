@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from currgym.documents import reading
+from currgym.envs.base import task_by_name
 from currgym.runs.config import environment_id
 from currgym.runs.policies import KeptPolicies
 from currgym.runs.run import Run
@@ -54,7 +55,7 @@ def film_run(
     with closing(session), closing(_camera(run)) as env:
         if task is not None:
             default = env.get_wrapper_attr("default_task")
-            chosen = {"task": session.space.from_dict(task, default)}  # type: ignore[attr-defined]
+            chosen = {"task": task_by_name(session.space, task, default)}
         else:
             chosen = easy_and_hard(session)
         for name, where in chosen.items():

@@ -40,6 +40,8 @@ class Prober:
     ) -> None:
         self._env = gymnasium.make(env_id, **env_kwargs)
         self._space, self._mastery = space, mastery
+        told = self._env.get_wrapper_attr("scores") if self._env.has_wrapper_attr("scores") else ()
+        self._told = frozenset(told)
         self._named = ""
 
     def playing(self, env: Any) -> str | None:
@@ -51,7 +53,8 @@ class Prober:
         tickets = curriculum.requests()
         if tickets is None:
             return
-        policy = student.policy()
+        explores = bool(getattr(curriculum.teacher, "probes_explore", False))
+        policy = student.policy(deterministic=not explores)
         wanted = frozenset(getattr(curriculum.teacher, "needs", ()))
         columns: dict[str, list[float]] = {}
         scores: dict[str, list[float]] = {}
@@ -91,15 +94,17 @@ class Prober:
         self._look(played.final, taken)
         discounted = sum(r * student.gamma**t for t, r in enumerate(played.rewards))
         columns = {**played.columns, "discounted": discounted}
+        scores = {name: float(played.info[name]) for name in sorted(self._told & wanted)}
         if not asked:
-            return columns, {}
+            return columns, scores
         final = 0.0 if columns["terminated"] else student.estimate(stack([played.final]))
         if "initial_values" in wanted:
             columns["initial_values"] = values[0]
-        return columns, episode_scores(
+        scores |= episode_scores(
             played.rewards, values, final, gamma=student.gamma, gae_lambda=student.gae_lambda,
             names=wanted & VALUE_SCORES,
         )  # fmt: skip
+        return columns, scores
 
     def _look(self, observation: Any, step: int) -> None:
         """Refuse what is not finite, and an episode that does not end."""

@@ -13,13 +13,21 @@ from currgym.runs.cells import CellCounter
 from currgym.runs.logs import Logs
 from currgym.tasks import TaskSpace
 
-__all__ = ["BASE_COLUMNS", "CallRecorder", "RunRecorder", "episode_header"]
+__all__ = ["BASE_COLUMNS", "CallRecorder", "RunRecorder", "episode_header", "extra_columns"]
 
 BASE_COLUMNS = (
     "episode", "id", "env", "step", "seed", "return", "length", "success", "terminated",
     "truncated",
 )  # fmt: skip
 _PLAIN_EXTRAS = ("discounted", "initial_values", "trials")
+_ALWAYS = frozenset(
+    {"probe", "successes", "lengths", "terminated", "truncated", "returns", "seeds", "ids"}
+)
+
+
+def extra_columns(needs: frozenset[str]) -> frozenset[str]:
+    """Return which of a teacher's needs are columns or scores beyond the fixed ones."""
+    return needs - _ALWAYS
 
 
 def episode_header(space: TaskSpace, extras: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ from currgym.curriculum import Curriculum, Ledger
 from currgym.runs.config import RunConfig, environment_id
 from currgym.runs.evaluation import Evaluator, TestRow, TestSet
 from currgym.runs.probing import Prober
+from currgym.runs.recorder import extra_columns
 from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
@@ -50,7 +51,8 @@ class Surroundings:
         self.default_task = np.asarray(ask("default_task"))
         self.test_sets: Mapping[str, Any] = ask("test_sets") or {}
         limit = env.spec.max_episode_steps if env.spec is not None else None
-        self.episode_steps = limit or 1000
+        # An environment may keep a limit of its own, which follows its parameters.
+        self.episode_steps: int = limit or ask("max_episode_steps") or 1000
         env.close()
 
 
@@ -261,16 +263,7 @@ class RLSession:
     @property
     def log_columns(self) -> frozenset[str]:
         """Columns and scores beyond the fixed ones that the teacher works on."""
-        return frozenset(self.teacher.needs) - {
-            "probe",
-            "successes",
-            "lengths",
-            "terminated",
-            "truncated",
-            "returns",
-            "seeds",
-            "ids",
-        }
+        return extra_columns(self.teacher.needs)
 
     def note(self, name: str, value: float) -> None:
         """Send one scalar to whoever tracks the run."""

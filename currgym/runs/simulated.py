@@ -9,11 +9,13 @@ import numpy as np
 
 from currgym.curriculum import Curriculum, Tickets
 from currgym.outcomes import Outcomes
-from currgym.registry import nearest
+from currgym.registry import check_arguments, nearest
 from currgym.runs.config import RunConfig
 from currgym.runs.direct import DirectSession, check_needs
 from currgym.runs.evaluation import TestRow, TestSet
+from currgym.runs.recorder import extra_columns
 from currgym.runs.seeding import build_teacher, seed_for
+from currgym.runs.settings import student_parameters
 from currgym.students import students
 from currgym.teaching import Teacher
 
@@ -43,6 +45,7 @@ def _student(config: RunConfig) -> Any:
             f"in one, so take --student {config.env.removeprefix('toy/')}"
         )
     parameters = {**config.env_parameters, **config.student_parameters}
+    check_arguments(parameters, student_parameters(config.student), config.env)
     return students[config.student].load()(seed=seed_for(config.seed, "student"), **parameters)
 
 
@@ -57,7 +60,8 @@ class SimulatedSession(DirectSession):
         self.student = _student(config)
         self.space = self.student.task_space
         self.teacher = build_teacher(config, self.space, self.student.return_range, config.steps)
-        check_needs(config, self.teacher, PROVIDES)
+        check_needs(config, self.teacher, PROVIDES | getattr(self.student, "provides", frozenset()))
+        self._wanted = self.log_columns  # what the teacher is told and what the log says are one
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
         tasks = self.student.test_tasks()
         self.test_set = TestSet("all", tasks, np.zeros((len(tasks), 1), dtype=np.int64))
@@ -71,8 +75,8 @@ class SimulatedSession(DirectSession):
 
     @property
     def log_columns(self) -> frozenset[str]:
-        """Nothing beyond the fixed ones."""
-        return frozenset()
+        """Columns and scores beyond the fixed ones that the teacher works on."""
+        return extra_columns(self.teacher.needs)
 
     def describe(self) -> dict[str, Any]:
         """Return what ``config.json`` says beyond the request."""
@@ -100,8 +104,14 @@ class SimulatedSession(DirectSession):
                 self._settle(tickets, student.attempt(tickets.tasks))
 
     def _settle(self, tickets: Tickets, outcomes: Outcomes) -> None:
+        wanted = self._wanted
         self.curriculum.settle(
-            tickets.ids, outcomes.returns, successes=outcomes.successes, step=self.steps
+            tickets.ids,
+            outcomes.returns,
+            successes=outcomes.successes,
+            initial_values=outcomes.initial_values if "initial_values" in wanted else None,
+            scores={name: v for name, v in outcomes.scores.items() if name in wanted},
+            step=self.steps,
         )
 
     def evaluate(self) -> list[TestRow]:

@@ -134,9 +134,7 @@ def _outcomes(rows: list[dict[str, str]], space: TaskSpace, probe: bool) -> Outc
             return None
         return [float(row[name]) for row in rows]
 
-    tasks: Any = np.array([[float(row[f"task.{name}"]) for name in space.names] for row in rows])
-    if space.kind == "discrete":
-        tasks = tasks[:, 0].astype(np.int64)
+    tasks = space.from_rows([[float(row[f"task.{name}"]) for name in space.names] for row in rows])
     flags = {
         name: None if (values := column(name)) is None else np.array(values, dtype=np.bool_)
         for name in ("terminated", "truncated")

@@ -131,7 +131,7 @@ def bounded_paired_difference(
     check_offered("bounded_paired_difference", "bounded", len(x))
     width = high - low
     shares = ((x - y) / width + 1.0) / 2.0
-    weights = rng.dirichlet(np.ones(len(x) + 1), size=draws)
+    weights = _even_weights(rng, draws, len(x) + 1)
     below = weights[:, :-1] @ shares
     above = below + weights[:, -1]
     tail = (1.0 - level) / 2.0
@@ -158,7 +158,7 @@ def gaffke_limits(
     """
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    weights = rng.dirichlet(np.ones(shares.shape[1] + 1), size=draws)
+    weights = _even_weights(rng, draws, shares.shape[1] + 1)
     with_low = shares @ weights[:, :-1].T
     with_high = with_low + weights[:, -1]
     if mid:
@@ -175,6 +175,13 @@ def gaffke_limits(
         )
 
     return limits
+
+
+def _even_weights(rng: np.random.Generator, draws: int, n: int) -> FloatArray:
+    """Return ``(draws, n)`` weights, even on the simplex: NumPy's Dirichlet(1, ..., 1), faster."""
+    weights = rng.standard_exponential((draws, n))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def within_bounds(name: str, values: ArrayLike, low: float, high: float) -> FloatArray:

@@ -36,12 +36,24 @@ class Verdict:
         final: Whether it is a verdict at all.
         needed: Seeds an arm that would decide, of an inconclusive comparison; None elsewhere, or
             where the number cannot be told.
+        label: Of a verdict on somebody's published claim: ``"same protocol"``, or ``"conceptual"``
+            with its scale factor.
     """
 
     word: str
     reason: str
     final: bool
     needed: int | None = None
+    label: str = ""
+
+    @property
+    def text(self) -> str:
+        """The word with its label, as it is printed.
+
+        >>> Verdict("supported", "", True, label="same protocol").text
+        'supported (same protocol)'
+        """
+        return f"{self.word} ({self.label})" if self.label else self.word
 
 
 def fewest_seeds(kind: str) -> int:

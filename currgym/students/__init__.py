@@ -14,8 +14,8 @@ from typing import Any
 from currgym.registry import Registry
 
 __all__ = [
-    "CubeStudent", "SB3Student", "ScoreCurve", "StudentEntry", "SupervisedStudent", "students",
-    "teach",
+    "CubeStudent", "GridStudent", "SB3Student", "ScoreCurve", "StudentEntry", "SupervisedStudent",
+    "students", "teach",
 ]  # fmt: skip
 
 
@@ -71,6 +71,14 @@ def _load_students() -> None:
             "cells that unlock as their neighbours are learnt (ALP-GMM's toy), for toy/cube", True,
         ),
     )  # fmt: skip
+    students.add(
+        "grid",
+        StudentEntry(
+            "simulated", "currgym.students.population:GridStudent",
+            "a population of such students, with challenges (plateau, rugged, ...), for toy/grid",
+            True,
+        ),
+    )  # fmt: skip
 
 
 students: Registry[StudentEntry] = Registry("student", _load_students)
@@ -78,6 +86,7 @@ students: Registry[StudentEntry] = Registry("student", _load_students)
 
 _ORIGINS = {
     "CubeStudent": "currgym.students.simulated",
+    "GridStudent": "currgym.students.population",
     "SB3Student": "currgym.students.rl",
     "ScoreCurve": "currgym.students.simulated",
     "SupervisedStudent": "currgym.students.supervised",

@@ -64,7 +64,7 @@ def cells_of(spec: StudySpec, strict: bool = False) -> list[Cell]:
         strict: Versions of other packages count too.
     """
     makers = {
-        (panel.label, arm.label): _maker(replace(panel.base, teacher=arm.teacher), strict)
+        (panel.label, arm.label): _Maker.of(_config(panel, arm), strict)
         for panel in spec.panels
         for arm in spec.arms
     }
@@ -76,46 +76,68 @@ def cells_of(spec: StudySpec, strict: bool = False) -> list[Cell]:
     ]
 
 
-Maker = tuple[str, Mapping[str, str] | None]
-
-
-def _maker(config: RunConfig, strict: bool) -> Maker:
-    """Return by what a run is made: the hash of its code, and versions where they count."""
-    return code_of(config), _versions(_roots(config)) if strict else None
-
-
-def _cell(
-    spec: StudySpec, panel: Panel, arm: Arm, seed: int, makers: Mapping[tuple[str, str], Maker]
-) -> Cell:
-    config = replace(
+def _config(panel: Panel, arm: Arm) -> RunConfig:
+    """Return what an arm's runs on a panel have in common: all but the seed."""
+    return replace(
         panel.base,
         teacher=arm.teacher,
         preset=arm.preset,
         teacher_parameters=dict(arm.parameters),
-        seed=seed,
         label=arm.label,
     )
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """What an arm's runs on a panel have in common.
+
+    Attributes:
+        config: With any seed.
+        asked: All that is asked, with any seed.
+        code: Hash of the source by which they are made.
+        versions: Of other packages, where they count.
+    """
+
+    config: RunConfig
+    asked: Mapping[str, Any]
+    code: str
+    versions: Mapping[str, str] | None
+
+    @classmethod
+    def of(cls, config: RunConfig, strict: bool) -> _Maker:
+        versions = _versions(_roots(config)) if strict else None
+        return cls(config, _question(config), code_of(config), versions)
+
+
+def _cell(
+    spec: StudySpec, panel: Panel, arm: Arm, seed: int, makers: Mapping[tuple[str, str], _Maker]
+) -> Cell:
+    maker = makers[panel.label, arm.label]
     source = None
     if arm.of is not None:
         source = _cell(spec, panel, spec.arm(arm.of), spec.other_seed(seed), makers)
-    asked = _question(config)
+    asked = {**maker.asked, "seed": seed}
     question = _hash({"question": asked, "replays": source.question if source else None})
-    code, versions = makers[panel.label, arm.label]
     key = _hash(
         {
             "question": asked,
             "replays": source.key if source else None,
-            "code": code,
-            "versions": versions,
+            "code": maker.code,
+            "versions": maker.versions,
         }
     )
     return Cell(
         key,
         panel.label,
         arm.label,
-        replace(config, cell=key),
+        replace(
+            maker.config,
+            teacher_parameters=dict(arm.parameters),  # each run its own: a log may be filled in
+            seed=seed,
+            cell=key,
+        ),
         source=source.key if source else None,
-        code=code,
+        code=maker.code,
         question=question,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -127,6 +127,7 @@ class Conclusions:
         kind: ``"rl"``, ``"supervised"`` or ``"simulated"``.
         paired: Whether arms are compared seed by seed.
         seeds: Those that count: the plan's first n, or all.
+        plan: What was to be concluded, where it speaks of this endpoint; None elsewhere.
         arms: In the order given.
         best: The best arm against its runner-up, corrected for having selected both; None where
             that is no conclusion (no frozen plan, too few seeds).
@@ -139,6 +140,7 @@ class Conclusions:
     kind: Kind
     paired: bool
     seeds: tuple[int, ...]
+    plan: Plan | None
     arms: tuple[ArmConclusion, ...]
     best: BestArm | None
 
@@ -152,6 +154,20 @@ class Conclusions:
         return self.by_label[label]
 
     @property
+    def tried(self) -> str:
+        """How a published claim is tried here, in a sentence; empty where none is."""
+        plan = self.plan if self.frozen else None
+        if plan is None or plan.protocol is None:
+            return ""
+        if plan.protocol == "same":
+            return "The published claim is tried under the same protocol."
+        differs = f"; {plan.differs}" if plan.differs else ""
+        return (
+            f"The published claim is tried conceptually, at {plan.scale:g} times the original's "
+            f"budget{differs}."
+        )
+
+    @property
     def verdict(self) -> Verdict:
         """What may be said of the whole: the arms' verdicts, or why there is none."""
         compared = [a for a in self.arms if a.arm != self.baseline]
@@ -162,7 +178,7 @@ class Conclusions:
         if not planned:
             # What comes first is what holds most of them back.
             return min((a.verdict for a in compared), key=lambda v: _ORDER.index(v.word))
-        words = "; ".join(f"{a.arm}: {a.verdict.word}" for a in planned)
+        words = "; ".join(f"{a.arm}: {a.verdict.text}" for a in planned)
         return Verdict(words, "the plan was frozen before its runs", final=True)
 
 
@@ -224,7 +240,7 @@ class _Panel:
         self.plan = plan if fits else None
         self.frozen = frozen and self.plan is not None
         if self.plan is not None:
-            for label in (self.plan.baseline, *self.plan.contrasts):
+            for label in self.plan.arms:
                 if label not in self.arms:
                     raise ValueError(f"the plan's arm {label!r} is not among {list(self.arms)}")
         planned = self.plan if self.frozen else None
@@ -264,7 +280,8 @@ class _Panel:
             )  # fmt: skip
         return Conclusions(
             self.endpoint.name, self.baseline, self.plan.smallest_effect if self.plan else None,
-            self.frozen, self.kind, self.paired, self.seeds, tuple(concluded), self.best(),
+            self.frozen, self.kind, self.paired, self.seeds, self.plan, tuple(concluded),
+            self.best(),
         )  # fmt: skip
 
     @property
@@ -348,16 +365,24 @@ class _Panel:
                 f"seeds from {TUNING_SEEDS_FROM} up choose settings; verdicts rest on others",
                 final=False,
             )
+        if arm.label in self.plan.untested:
+            word, reason = self.plan.untested[arm.label]
+            return Verdict(word, reason, final=True, label=self.plan.label)
         if arm.label not in self.plan.contrasts:
             return Verdict("exploratory, no verdict", "not among the plan's contrasts", final=False)
         if contrast is None:
             return judge(self.kind, seeds)
-        return conclude(self.plan, self.kind, seeds, contrast.difference, True, contrast.adjusted_p)
+        found = conclude(
+            self.plan, self.kind, seeds, contrast.difference, True, contrast.adjusted_p
+        )
+        return replace(found, label=self.plan.label) if found.final else found
 
     def best(self) -> BestArm | None:
         if not self.frozen or self.plan is None:
             return None
         labels = [self.plan.baseline, *self.plan.contrasts]
+        if len(labels) < 2:
+            return None  # all that it says is by construction, or not testable
         values = [self.counted(self.arms[label].values) for label in labels]
         enough = max(self.plan.n, fewest_seeds(self.kind))
         if min(map(len, values)) < enough or max(self.seeds) >= TUNING_SEEDS_FROM:

@@ -12,7 +12,9 @@ from currgym.studies.tables import across_rows, latex, rows
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["conclusions_of", "evaluations_table", "export", "runs_table"]
+    from currgym.report.data import Study as Page
+
+__all__ = ["conclusions_of", "evaluations_table", "export", "pages_of", "runs_table"]
 
 
 def runs_table(study: Study) -> pandas.DataFrame:
@@ -57,13 +59,18 @@ def conclusions_of(study: Study) -> dict[str, Conclusions]:
 
     Panels of which no run has begun are left out.
     """
+    return {label: page.conclusions() for label, page in pages_of(study).items()}
+
+
+def pages_of(study: Study) -> dict[str, Page]:
+    """Return each panel as its page shows it, by label; without those of which no run has begun."""
     from currgym.report.data import load
 
     study.describe()
     runs = study.results()
     begun = {c.panel for c in study.cells if (runs[c.key].folder / "config.json").is_file()}
     return {
-        panel.label: load(study.page_folder(panel)).conclusions()
+        panel.label: load(study.page_folder(panel))
         for panel in study.spec.panels
         if panel.label in begun
     }

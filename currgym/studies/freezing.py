@@ -31,7 +31,7 @@ def _planned(spec: StudySpec) -> dict[str, Any]:
         raise ValueError(
             f"{spec.path} has no [plan]: write endpoint, baseline, smallest_effect and n into it"
         )
-    arms = {label: asdict(spec.arm(label)) for label in (plan.baseline, *plan.contrasts)}
+    arms = {label: asdict(spec.arm(label)) for label in plan.arms}
     panels = []
     for panel in spec.panels:
         base = panel.base.question()
@@ -39,7 +39,7 @@ def _planned(spec: StudySpec) -> dict[str, Any]:
             del base[name]
         panels.append({"label": panel.label, **base})
     return {
-        "plan": {**asdict(plan), "contrasts": list(plan.contrasts)},
+        "plan": plan.to_json(),
         "arms": arms,
         "panels": panels,
         "seeds": spec.seeds[: plan.n],
@@ -92,7 +92,7 @@ def freeze(spec: StudySpec, strict: bool = False) -> str:
         store.close()
         ended = [
             cell for cell in cells_of(spec, strict)
-            if cell.arm in plan.contrasts and cell.seed in spec.seeds[: plan.n]
+            if cell.arm in plan.arms[1:] and cell.seed in spec.seeds[: plan.n]
             and cell.key in there and there[cell.key].begun
         ]  # fmt: skip
         if ended:

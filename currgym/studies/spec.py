@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ class StudySpec:
         if self.plan is not None:
             if self.plan.endpoint not in ENDPOINTS:
                 raise ValueError(nearest(self.plan.endpoint, ENDPOINTS, "endpoint of a plan"))
-            for label in (self.plan.baseline, *self.plan.contrasts):
+            for label in self.plan.arms:
                 if label not in labels:
                     raise ValueError(nearest(label, labels, "arm in the plan"))
             if self.plan.n > len(self.seeds):
@@ -304,7 +304,7 @@ class StudySpec:
         if self.path is not None:
             document["store"] = str(_relative(self.store, self.path.parent))
         if self.plan is not None:
-            document["plan"] = {**asdict(self.plan), "contrasts": list(self.plan.contrasts)}
+            document["plan"] = self.plan.to_json()
         stripped: dict[str, Any] = _without_none(document)
         return stripped
 
@@ -456,15 +456,15 @@ def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan
     baseline = str(entry["baseline"])
     if frozen is not None and not set(frozen) <= {arm.label for arm in arms} - {baseline}:
         frozen = None  # another plan: its hash will say so
-    contrasts = (
-        entry.get("contrasts")
-        or frozen
-        or [arm.label for arm in arms if not arm.reference and arm.label != baseline]
-    )
+    untested = {name: _reasons(entry, name) for name in ("by_construction", "not_testable")}
+    apart = {baseline, *(label for said in untested.values() for label in said)}
+    if frozen is None:
+        frozen = [arm.label for arm in arms if not arm.reference and arm.label not in apart]
+    contrasts = entry.get("contrasts") or frozen
     if entry["endpoint"] not in ENDPOINTS:
         raise ValueError(nearest(str(entry["endpoint"]), ENDPOINTS, "endpoint of a plan"))
     endpoint = ENDPOINTS[entry["endpoint"]]
-    threshold = entry.get("threshold")
+    threshold, scale = entry.get("threshold"), entry.get("scale")
     if endpoint.name == "time" and threshold is None:
         raise ValueError("[plan] lacks threshold: the share of the test set that counts as mastery")
     return Plan(
@@ -472,4 +472,14 @@ def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan
         int(entry["n"]), float(entry.get("alpha", 0.05)),
         entry.get("direction", endpoint.direction), entry.get("shape", endpoint.shape),
         float(entry.get("correlation", 0.0)), None if threshold is None else float(threshold),
+        entry.get("protocol"), None if scale is None else float(scale),
+        str(entry.get("differs", "")), **untested,
     )  # fmt: skip
+
+
+def _reasons(entry: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return arms that get a verdict without a test: label -> why."""
+    given = entry.get(name, {})
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be a table of arms, each with its reason, got {given!r:.80}")
+    return {str(label): reason for label, reason in given.items()}

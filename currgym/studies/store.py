@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS evaluations (
     key TEXT NOT NULL, step INTEGER NOT NULL, test_set TEXT NOT NULL, solved REAL, "return" REAL,
     PRIMARY KEY (key, step, test_set)
 );
+CREATE TABLE IF NOT EXISTS digests (key TEXT PRIMARY KEY, digest BLOB NOT NULL);
 """
 FAILURE = "failure.json"
 _INSERT = (
@@ -59,6 +60,7 @@ _RULES = {
     f"typeof(seconds) {_NUMBER}",
     "evaluations": "typeof(key)='text' AND typeof(step)='integer' AND "
     f'typeof(solved) {_NUMBER} AND typeof("return") {_NUMBER}',
+    "digests": "typeof(key)='text' AND typeof(digest)='blob'",
 }
 """What holds of every row, whoever wrote it: folders lie in the store, numbers are numbers."""
 _OUTSIDE = ("is full", "readonly", "locked", "unable to open", "disk i/o")
@@ -263,9 +265,9 @@ class Store:
             ValueError: If it is not finished, or its files are damaged.
         """
         folder = self[key].folder
-        values, curve = read_results(folder)
+        end = _End.of(folder)
         with self._transaction() as connection:
-            _write_results(connection, key, values, curve)
+            _write_results(connection, key, end)
         return self[key]
 
     def _update(self, key: str, clause: str, values: tuple[Any, ...]) -> None:
@@ -292,7 +294,7 @@ class Store:
             rows.append(_new_row(config.cell, place, config))
             if (folder / "summary.json").exists():
                 with contextlib.suppress(ValueError):
-                    ends[config.cell] = read_results(folder)
+                    ends[config.cell] = _End.of(folder)
             elif (folder / FAILURE).exists():
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                     told = json.loads((folder / FAILURE).read_text(encoding="utf-8"))["error"]
@@ -300,11 +302,12 @@ class Store:
         # In place and in one go: other studies that have the index open lose nothing.
         with self._transaction() as connection:
             connection.execute("DELETE FROM runs WHERE state<>'running'")
-            connection.execute("DELETE FROM evaluations WHERE key NOT IN (SELECT key FROM runs)")
+            for table in ("evaluations", "digests"):
+                connection.execute(f"DELETE FROM {table} WHERE key NOT IN (SELECT key FROM runs)")
             connection.executemany(_INSERT, rows)
             connection.executemany("UPDATE runs SET state='failed', error=? WHERE key=?", failures)
-            for key, (values, curve) in ends.items():
-                _write_results(connection, key, values, curve)
+            for key, end in ends.items():
+                _write_results(connection, key, end)
         return len(rows)
 
     # Reading -------------------------------------------------------------------------------------
@@ -340,6 +343,17 @@ class Store:
             )
             for key, *point in rows:
                 found[key].append(tuple(point))
+        return found
+
+    def digests(self, folders: Iterable[str]) -> dict[str, bytes]:
+        """Return what reports need of finished runs: folder, from the store's own, -> digest."""
+        found: dict[str, bytes] = {}
+        for marks, part in _parts(folders):
+            found |= self._query(
+                "SELECT folder, digest FROM runs JOIN digests USING (key) "
+                f"WHERE state='done' AND folder IN ({marks})",
+                part,
+            )
         return found
 
     def _rows(self, where: str, values: Iterable[Any]) -> list[StoredRun]:
@@ -387,24 +401,44 @@ def _own(config: RunConfig) -> dict[str, Any]:
     return {k: v for k, v in config.teacher_parameters.items() if k not in copied}
 
 
-def _write_results(
-    connection: sqlite3.Connection,
-    key: str,
-    values: Mapping[str, Any],
-    curve: list[tuple[int, str, float, float]],
-) -> None:
+Curve = list[tuple[int, str, float, float]]
+
+
+@dataclass(frozen=True)
+class _End:
+    """What the index keeps of a finished run."""
+
+    values: Mapping[str, Any]
+    curve: Curve
+    digest: bytes
+
+    @classmethod
+    def of(cls, folder: Path) -> _End:
+        """Read a run's folder.
+
+        Raises:
+            ValueError: If it is not finished, or its files are damaged.
+        """
+        from currgym.report.records import digest_of
+
+        values, curve = read_results(folder)
+        return cls(values, curve, digest_of(folder))
+
+
+def _write_results(connection: sqlite3.Connection, key: str, end: _End) -> None:
     names = ", ".join(f'"{name}"=?' for name in _SETTLED)
     connection.execute(
         f"UPDATE runs SET state='done', owner=NULL, {names} WHERE key=?",
-        (*(values[name] for name in _SETTLED), key),
+        (*(end.values[name] for name in _SETTLED), key),
     )
     connection.execute("DELETE FROM evaluations WHERE key=?", (key,))
     connection.executemany(
-        "INSERT INTO evaluations VALUES (?,?,?,?,?)", [(key, *point) for point in curve]
+        "INSERT INTO evaluations VALUES (?,?,?,?,?)", [(key, *point) for point in end.curve]
     )
+    connection.execute("INSERT OR REPLACE INTO digests VALUES (?,?)", (key, end.digest))
 
 
-def read_results(folder: Path) -> tuple[dict[str, Any], list[tuple[int, str, float, float]]]:
+def read_results(folder: Path) -> tuple[dict[str, Any], Curve]:
     """Return the end of a run, and its curve: (step, test set, share solved, mean return)."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))

@@ -314,9 +314,7 @@ class Study:
         plan = self.spec.plan
         if plan is None:
             return None
-        return {
-            **asdict(plan), "contrasts": list(plan.contrasts), "frozen": frozen_hash(self.spec),
-        }  # fmt: skip
+        return {**plan.to_json(), "frozen": frozen_hash(self.spec)}
 
 
 def _files_read(config: RunConfig) -> tuple[Path, ...]:

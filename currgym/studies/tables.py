@@ -70,10 +70,20 @@ def rows(panel: str, found: Conclusions) -> list[dict[str, Any]]:
             },
             "method": "" if arm.difference is None else arm.difference.method,
             "verdict": arm.verdict.word, "reason": arm.verdict.reason,
+            **_protocol(found, arm),
             "seeds_needed": math.nan if arm.verdict.needed is None else arm.verdict.needed,
         }
         for arm in found.arms
     ]  # fmt: skip
+
+
+def _protocol(found: Conclusions, arm: ArmConclusion) -> dict[str, Any]:
+    """Return how a verdict's claim was tried: as it was made, or how it differs."""
+    plan = found.plan if arm.verdict.label else None
+    if plan is None:
+        return {"protocol": "", "scale": math.nan, "differs": ""}
+    scale = 1.0 if plan.scale is None else plan.scale
+    return {"protocol": plan.protocol, "scale": scale, "differs": plan.differs}
 
 
 def _factor(endpoint: Endpoint) -> float:
@@ -119,7 +129,7 @@ def table(panel: str, found: Conclusions) -> Table:
 
 def _verdict(arm: ArmConclusion) -> str:
     needed = f" (about {arm.verdict.needed:,} seeds would decide)" if arm.verdict.needed else ""
-    return f"{arm.verdict.word}{needed}"
+    return f"{arm.verdict.text}{needed}"
 
 
 def across_rows(found: AcrossPanels) -> list[dict[str, Any]]:
@@ -194,20 +204,23 @@ def latex(panels: Mapping[str, Conclusions], origins: Mapping[str, str] | None =
     for origin in sorted(set((origins or {}).values())):
         note = rf"\footnotesize $^\ddag$ {_tex(origin)}"
         lines.append(rf"\multicolumn{{{width}}}{{l}}{{{note}}} \\")
+    for said in dict.fromkeys(c.tried for c in found if c.tried):
+        note = rf"\footnotesize {_tex(said)}"
+        lines.append(rf"\multicolumn{{{width}}}{{l}}{{{note}}} \\")
     lines += [r"\end{tabular}", ""]
     return "\n".join(lines)
 
 
 def _latex_entries(found: Conclusions, arm: ArmConclusion | None) -> list[str]:
     if arm is None or arm.mean is None:
-        return ["--", "--", ""]
+        return ["--", "--", _tex(arm.verdict.text) if arm is not None and arm.verdict.final else ""]
     factor = _factor(ENDPOINTS[found.endpoint])
     if arm.arm == found.baseline:
         return [interval_text(arm.mean, factor), "--", "baseline"]
     gap = interval_text(arm.difference, factor, signed=True).replace("-", "$-$")
     mark = r"$^\dag$" if arm.crosses and arm.difference is not None else ""
     mean = interval_text(arm.mean, factor).replace("-", "$-$")
-    return [mean, gap + mark, _tex(arm.verdict.word)]
+    return [mean, gap + mark, _tex(arm.verdict.text)]
 
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}

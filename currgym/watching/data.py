@@ -243,6 +243,8 @@ class RunWatcher:
         env = (config.get("env") or {}).get("id", "")
         title = f"{config.get('label') or teacher} on {env}, seed {config.get('seed')}"
         columns = [name for name in self._episodes.header if name.startswith("task.")]
+        if (config.get("task_space") or {}).get("type") == "levels":
+            columns = []  # the numbers of a level are no dimensions to look along
         names, bounds = _bounds(config, columns)
         if bounds:  # dimensions that are held fixed are no news
             live = [i for i, (low, high) in enumerate(bounds) if low < high]

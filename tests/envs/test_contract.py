@@ -38,11 +38,16 @@ def test_registered(name: str, check: str) -> None:
     ENV_CHECKS[check](case_of(name))
 
 
-@pytest.mark.parametrize("name", IDS)
-def test_every_parameter_that_can_be_opened_is_live(name: str) -> None:
+def parameters_of(name: str) -> tuple[Any, ...]:
     env = gymnasium.make(name)
-    parameters = getattr(env.unwrapped, "parameters", ())
     env.close()
+    found: tuple[Any, ...] = getattr(env.unwrapped, "parameters", ())
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in IDS if parameters_of(name)])
+def test_every_parameter_that_can_be_opened_is_live(name: str) -> None:
+    parameters = parameters_of(name)
     everything = {p.name: (p.low, p.high) for p in parameters}
     for check in ("parameters_are_live", "accepts_its_ends", "refuses_outside"):
         ENV_CHECKS[check](case_of(name, tasks=everything))

@@ -37,7 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, study_folder: Make) -> Path
     rng = np.random.default_rng(0)
     checkpoints = [
         {"step": step, "seed": 0, "gain": rng.random(4).tolist(), "gain_se": [0.1] * 4,
-         "scores": {"alp": rng.random(4).tolist()}, "ceiling": 0.9}
+         "scores": {"alp": rng.random(4).tolist()}, "ceiling": 0.9,
+         "transfer": rng.normal(size=(4, 4)).tolist()}
         for step in (0, 3000)
     ]  # fmt: skip
     tasks = [[0, 0], [0, 6], [3, 0], [3, 6]]

@@ -14,7 +14,8 @@ import pytest
 
 from currgym.runs import Interrupted, Run, RunConfig, explain, rebuild_teacher
 from currgym.states import load_state
-from currgym.teaching import teachers
+from currgym.tasks import BoxTasks
+from currgym.teaching import make_teacher, teachers
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -212,6 +213,34 @@ OURS = [n for n in teachers if teachers[n].__module__.startswith("currgym.teache
 def test_log_rebuilds_the_teacher(digits: Any, name: str) -> None:
     given = {"log": [3, 1, 4, 1, 5]} if "log" in teachers[name].required else {}
     run = digits(name, teacher=name, teacher_parameters=given, steps=640, checkpoint_every=1e9)
+    run.train()
+    newest = sorted((run.folder / "checkpoints").iterdir())[-1]
+    saved = load_state(newest)["session"]["curriculum"]["teacher"]
+    assert plain_equal(rebuild_teacher(run.folder).state_dict(), saved)
+
+
+def _needs_difficulty(name: str) -> bool:
+    if teachers[name].required:
+        return False
+    try:
+        make_teacher(name, BoxTasks([0, 0], [1, 1]))
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", [n for n in OURS if "box" in teachers[n].spaces])
+def test_log_of_a_toy_rebuilds_the_teacher(tmp_path: Path, name: str) -> None:
+    given = {"log": [[0.1, 0.2], [0.8, 0.4]]} if "log" in teachers[name].required else {}
+    config = RunConfig(
+        "toy/grid", name, "grid", steps=600, num_envs=10, checkpoint_every=1e9,
+        env_parameters={"cubes": 4}, teacher_parameters=given,
+    )  # fmt: skip
+    run = Run.create(config, tmp_path / "run")
+    if _needs_difficulty(name):
+        with pytest.raises(ValueError, match="difficulty"):  # the toy declares none
+            run.train()
+        return
     run.train()
     newest = sorted((run.folder / "checkpoints").iterdir())[-1]
     saved = load_state(newest)["session"]["curriculum"]["teacher"]

@@ -76,6 +76,89 @@ def test_few_seeds_illustrate_and_no_plan_explores(kind: Kind, need: int) -> Non
     assert panel(0.3, need, kind, True, plan)["alp-gmm"].verdict.word == "supported"
 
 
+CLAIM = replace(
+    PLAN, protocol="conceptual", scale=0.05, differs="PPO in place of SAC",
+    by_construction={"never": "it may not choose"}, not_testable={"vision": "no pictures here"},
+)  # fmt: skip
+DECLARED = (arm("never", 0.9), arm("vision", 0.9))
+
+
+def test_what_cannot_fail_and_what_cannot_be_tested_say_so() -> None:
+    """However far their values lie from the baseline's: they are no contrasts."""
+    found = panel(0.3, plan=CLAIM, others=DECLARED)
+    alone = panel(0.3)
+    for label, word, why in (
+        ("never", "by construction", "it may not choose"),
+        ("vision", "not testable here", "no pictures here"),
+    ):
+        verdict = found[label].verdict
+        assert (verdict.word, verdict.reason, verdict.final) == (word, why, True)
+        assert found[label].adjusted_p is None
+    assert found["alp-gmm"].adjusted_p == alone["alp-gmm"].adjusted_p  # Holm over one contrast
+    assert found["alp-gmm"].verdict.word == "supported"
+    assert found.best is not None
+    assert {found.best.best, found.best.runner_up} == {"alp-gmm", "random"}
+    open_ = panel(0.3, plan=CLAIM, frozen=False, others=DECLARED)
+    assert not any(one.verdict.final for one in open_.arms)
+
+
+def test_a_plan_may_say_only_what_needs_no_test() -> None:
+    plan = replace(PLAN, contrasts=(), by_construction={"alp-gmm": "it is the same code"})
+    found = panel(0.3, plan=plan)
+    assert found["alp-gmm"].verdict.text == "by construction"
+    assert found.best is None
+    with pytest.raises(ValueError, match="at least one contrast"):
+        replace(PLAN, contrasts=())
+
+
+@pytest.mark.parametrize(
+    ("plan", "label", "tried"),
+    [
+        (CLAIM, "conceptual, scale 0.05", "at 0.05 times the original's budget; PPO in place"),
+        (replace(PLAN, protocol="same"), "same protocol", "under the same protocol"),
+        (PLAN, "", ""),
+    ],
+)
+def test_a_verdict_on_a_published_claim_is_labelled(plan: Plan, label: str, tried: str) -> None:
+    others = DECLARED if plan is CLAIM else ()
+    found = panel(0.3, plan=plan, others=others)
+    text = f"supported ({label})" if label else "supported"
+    assert found["alp-gmm"].verdict.text == text
+    assert found.verdict.word.startswith(f"alp-gmm: {text}")
+    assert tried in found.tried
+    (row,) = [row for row in rows("cube", found) if row["arm"] == "alp-gmm"]
+    assert row["verdict"] == "supported"
+    assert row["protocol"] == (plan.protocol or "")
+    scale = {"conceptual": 0.05, "same": 1.0, "": np.nan}[row["protocol"]]
+    np.testing.assert_equal(row["scale"], scale)
+    tex = latex({"cube": found})
+    assert text in tex
+    assert (found.tried in tex) if label else (r"\footnotesize" not in tex)
+    assert text in str(list(table("cube", found).columns[-1].cells)[1])
+    few = panel(0.3, 7, plan=replace(plan, n=7), others=others)
+    assert few["alp-gmm"].verdict.text == "illustration, no verdict"  # no verdict, no label
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"protocol": "other"}, "protocol must be 'same' or 'conceptual'"),
+        ({"protocol": "conceptual"}, "needs scale"),
+        ({"protocol": "conceptual", "scale": -1.0}, "above 0, got -1"),
+        ({"protocol": "same", "scale": 0.5}, "scale goes with"),
+        ({"differs": "another body"}, "differs goes with"),
+        ({"by_construction": {"alp-gmm": "why"}}, "'alp-gmm' is listed twice"),
+        ({"by_construction": {"a": "x"}, "not_testable": {"a": "y"}}, "'a' is listed twice"),
+        ({"not_testable": {"random": "why"}}, "cannot be compared with itself"),
+        ({"not_testable": {"a": " "}}, "not_testable must say why for 'a'"),
+        ({"by_construction": {"a": 3}}, "by_construction must say why for 'a'"),
+    ],
+)
+def test_a_claim_that_does_not_fit_is_refused(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        replace(PLAN, **change)
+
+
 def test_the_first_planned_seeds_count_and_no_others() -> None:
     """Twenty more seeds that say the contrary change nothing; they are no second chance."""
     before = panel(0.3)

@@ -94,3 +94,72 @@ def test_conclusions_on_the_terminal_and_in_tables(tmp_path: Path) -> None:
     assert rows["verdict"].tolist() == ["baseline", "illustration, no verdict"]
     assert rows["seeds"].tolist() == [2, 2]
     assert "alp-gmm &" in (tmp_path / "out" / "results.tex").read_text()
+
+
+CLAIM = """
+protocol = "conceptual"
+scale = 0.05
+differs = "a simulated student"
+[plan.by_construction]
+target = "it trains on the test set & nothing else"
+[plan.not_testable]
+flat = "no noise <here> [/]"
+"""
+ARMS = 'teachers = ["random", "alp-gmm", "target", "flat=alp-gmm:fit_period=50"]'
+
+
+def test_a_published_claim_from_its_file_to_the_page(tmp_path: Path) -> None:
+    """What cannot fail, what cannot be tested, and how the claim is tried are part of the plan."""
+    path = written(tmp_path, CLAIM, seeds=30, n=30)
+    path.write_text(path.read_text().replace('teachers = ["random", "alp-gmm"]', ARMS))
+    plan = StudySpec.read(path).plan
+    assert plan is not None
+    assert plan.contrasts == ("alp-gmm",)  # of what is declared nothing is tested
+    runner = CliRunner()
+    assert runner.invoke(study, ["freeze", str(path)]).exit_code == 0
+    again = StudySpec.from_document(StudySpec.read(path).to_document(), path)
+    assert again.plan == plan
+    for old, new in (("0.05", "0.06"), ("simulated", "real"), ("& nothing", "and nothing")):
+        path.write_text(path.read_text().replace(old, new))
+        assert frozen_hash(StudySpec.read(path)) is None, new
+        path.write_text(path.read_text().replace(new, old))
+    assert frozen_hash(StudySpec.read(path)) is not None
+    assert Study.open(path).run(1, engine="inline") == []
+    said = runner.invoke(study, ["report", str(path)], env={"COLUMNS": "240"}).output
+    assert "tried conceptually, at 0.05 times the original's budget; a simulated student" in said
+    assert "by construction (conceptual, scale 0.05)" in said
+    assert "flat: no noise <here> [/]" in said
+    page = (tmp_path / "s/report.html").read_text()
+    assert "<strong>by construction (conceptual, scale 0.05)</strong> (it trains on the" in page
+    assert "<strong>not testable here (conceptual, scale 0.05)</strong> (no noise &lt;here" in page
+    assert runner.invoke(study, ["export", str(path)]).exit_code == 0
+    table = pandas.read_csv(tmp_path / "s/tables/conclusions.csv").set_index("arm")
+    assert table.loc["target", ["verdict", "protocol", "scale"]].tolist() == [
+        "by construction", "conceptual", 0.05
+    ]  # fmt: skip
+    assert (
+        "not testable here (conceptual, scale 0.05)"
+        in (tmp_path / "s/tables/results.tex").read_text()
+    )
+
+
+def test_an_arm_is_not_declared_once_it_has_run(tmp_path: Path) -> None:
+    path = written(tmp_path, '[plan.by_construction]\nalp-gmm = "so it is"\n')
+    assert Study.open(path).run(1, engine="inline") == []
+    with pytest.raises(ValueError, match="results already"):
+        freeze(StudySpec.read(path))
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ("by_construction = 3", "by_construction must be a table"),
+        ('[plan.not_testable]\nalp = "why"', "did you mean 'alp-gmm'"),
+        ("[plan.not_testable]\nalp-gmm = 3", "must say why"),
+        ("scale = 0.1", "scale goes with protocol"),
+        ('protocol = "conceptual"\nscale = "small"', "small"),
+    ],
+)
+def test_a_claim_that_does_not_fit_is_refused(tmp_path: Path, more: str, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        StudySpec.read(written(tmp_path, more))

@@ -264,12 +264,10 @@ def test_snapshot_is_small() -> None:
 
 
 def test_presets_and_defaults() -> None:
-    corl = make_teacher("alp-gmm", SQUARE, preset="corl2019")
-    assert isinstance(corl, ALPGMM)
+    corl = cast(ALPGMM, make_teacher("alp-gmm", SQUARE, preset="corl2019"))
     assert (corl.fit_period, corl.random_ratio, corl.min_components) == (250, 0.2, 2)
     assert corl.max_components == 10
-    benchmark = make_teacher("alp-gmm:teachmyagent", SQUARE)
-    assert isinstance(benchmark, ALPGMM)
+    benchmark = cast(ALPGMM, make_teacher("alp-gmm:teachmyagent", SQUARE))
     assert (benchmark.fit_period, benchmark.bootstrap) == (150, 150)
     assert (benchmark.random_ratio, benchmark.max_components) == (0.05, 9)
 
