@@ -34,7 +34,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "progress": ("alp-gmm", "covar-gmm", "riac"),
     "randomization": ("adr", "doraemon"),
-    "networks": ("goal-gan",),
+    "networks": ("goal-gan", "setter-solver", "vds"),
     "bandits": ("exp3s", "tscl", "learning-progress"),
     "pools": ("procurl", "skew"),
     "controls": ("yoked", "yoked-shuffled"),
