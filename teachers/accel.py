@@ -36,8 +36,8 @@ class ACCEL(ReplayTeacher):
     Curricula with Regret-Based Environment Design", ICML 2022, https://arxiv.org/abs/2203.01302.
 
     Differences: the task space supplies the edit (blocks that come and go in mazes, a small normal
-    step in a box), so the teacher works on any; a child has its parent's seed; a child that is known
-    already is dropped; with a first batch of environments there is nothing to replay yet, so
+    step in a box), so the teacher works on any; a child has its parent's seed, and is dropped where
+    it is known already; with a first batch of environments there is nothing to replay yet, so
     these few first levels are new ones. Temperature and staleness are those of preset ``robust`` of
     ``plr``.
 

@@ -34,7 +34,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "progress": ("alp-gmm",),
     "controls": ("yoked", "yoked-shuffled"),
-    "replay": ("plr", "accel"),
+    "replay": ("plr", "accel", "sfl"),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",
