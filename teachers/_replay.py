@@ -6,6 +6,7 @@ mixes how much a level promises with how long it has not been seen.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -37,21 +38,26 @@ def score_chances(
     """Return how likely each level is by its score, ``(n,)``, summing to 1.
 
     ``h(S) ** (1 / temperature)``, normalised, with ``h`` one over the rank of the score (equal
-    scores share the mean of their ranks) or the score itself where it is positive.
+    scores share what their ranks get together) or the score itself where it is positive.
     """
     if prioritisation == "rank":
         _, group, counts = np.unique(-scores, return_inverse=True, return_counts=True)
-        ranks = counts.cumsum() - 0.5 * (counts - 1)
-        logs = -np.log(ranks)[group]
-    else:
-        positive = np.maximum(scores, 0.0)
-        if not positive.any():
-            return np.full(len(scores), 1.0 / len(scores))
-        with np.errstate(divide="ignore"):
-            logs = np.log(positive)
+        ends = counts.cumsum()
+        shared = np.add.reduceat(rank_weights(len(scores), temperature), ends - counts) / counts
+        return np.asarray(shared[group] / (shared * counts).sum())
+    positive = np.maximum(scores, 0.0)
+    if not positive.any():
+        return np.full(len(scores), 1.0 / len(scores))
+    with np.errstate(divide="ignore"):
+        logs = np.log(positive)
     # Against the greatest, so that no temperature makes all of them vanish.
     weights = np.exp((logs - logs.max()) / temperature)
     return np.asarray(weights / weights.sum())
+
+
+def rank_weights(n: int, temperature: float) -> FloatArray:
+    """Return the weight of each rank from 1 to ``n``, not normalised."""
+    return np.exp(-np.log(np.arange(1, n + 1)) / temperature)
 
 
 def staleness_chances(last: IntArray, now: int) -> FloatArray:
@@ -83,6 +89,8 @@ class Levels:
         self._best = np.zeros(capacity)
         self._last = np.zeros(capacity, dtype=np.int64)
         self._slots: dict[tuple[bytes, int], int] = {}
+        # (minus score, slot), ascending: the best first, so that a rank is a position.
+        self._order: list[tuple[float, int]] = []
 
     def __len__(self) -> int:
         return self.count
@@ -135,13 +143,33 @@ class Levels:
             if not score > self._scores[slot]:
                 return None
             del self._slots[self._key(self._tasks[slot], int(self._seeds[slot]))]
+            self._forget_rank(slot)
         self._tasks[slot], self._seeds[slot] = task, seed
         self._scores[slot], self._best[slot], self._last[slot] = score, best, now
         self._slots[self._key(self._tasks[slot], seed)] = slot
+        bisect.insort(self._order, (-score, slot))
         return slot
+
+    def _forget_rank(self, slot: int) -> None:
+        del self._order[bisect.bisect_left(self._order, (-float(self._scores[slot]), slot))]
+
+    def at_rank(self, position: int, among_equals: float) -> int:
+        """Return the slot at a rank from 0, of equal scores any.
+
+        Args:
+            position: The rank.
+            among_equals: In [0, 1): which of those with the same score.
+        """
+        value = self._order[position][0]
+        first = bisect.bisect_left(self._order, (value, -1))
+        last = bisect.bisect_left(self._order, (value, self.capacity))
+        return self._order[first + int(among_equals * (last - first))][1]
 
     def measure(self, slot: int, score: float, best: float) -> None:
         """Note a level's new score and best return."""
+        if score != self._scores[slot]:
+            self._forget_rank(slot)
+            bisect.insort(self._order, (-score, slot))
         self._scores[slot], self._best[slot] = score, best
 
     def stamp(self, slot: int, now: int) -> None:
@@ -164,6 +192,7 @@ class Levels:
             self._key(task, seed): slot
             for slot, (task, seed) in enumerate(zip(self.tasks, self.seeds.tolist(), strict=True))
         }
+        self._order = sorted((-score, slot) for slot, score in enumerate(self.scores.tolist()))
 
 
 class ReplayTeacher(Teacher):
@@ -242,6 +271,7 @@ class ReplayTeacher(Teacher):
         """New levels that were known already and drawn again."""
         self._owed = 0.0
         self._edges: FloatArray | None = None
+        self._ranks = rank_weights(capacity, temperature).cumsum()
         self._seeds_of_draw: IntArray = np.empty(0, dtype=np.int64)
 
     @property
@@ -299,6 +329,10 @@ class ReplayTeacher(Teacher):
         levels = self.levels
         if self.staleness > 0.0 and rng.random() < self.staleness:
             edges = staleness_chances(levels.last, self.drawn).cumsum()
+        elif self.prioritisation == "rank":
+            n = len(levels)
+            rank = int(self._ranks[:n].searchsorted(rng.random() * self._ranks[n - 1], "right"))
+            return levels.at_rank(min(rank, n - 1), rng.random())
         else:
             if self._edges is None:
                 by_score = score_chances(levels.scores, self.prioritisation, self.temperature)
@@ -359,7 +393,6 @@ class ReplayTeacher(Teacher):
         measured = batch.scores[self.score].tolist()
         raw = batch.raw_returns.tolist()
         probe = batch.probe
-        self._edges = None
         for i, task in enumerate(batch.tasks):
             seed = -1 if seeds is None else int(seeds[i])
             slot = self.levels.find(task, seed)
@@ -368,9 +401,11 @@ class ReplayTeacher(Teacher):
             if self.score == "maxmc":
                 score += best - raw[i]  # measured against the best return that the level ever gave
             if slot is None:
-                self.levels.offer(task, seed, score, best, self.drawn)
+                if self.levels.offer(task, seed, score, best, self.drawn) is not None:
+                    self._edges = None
             else:
                 self.levels.measure(slot, score, best)
+                self._edges = None
                 if probe is None or not probe[i]:
                     self._replayed(slot)
 

@@ -36,8 +36,8 @@ class PLR(ReplayTeacher):
     value loss and maximum Monte Carlo).
 
     Differences: with a first batch of environments the robust form has nothing to replay yet, so
-    these few first levels are new ones; equal scores share the mean of their ranks (broken by
-    position one level would be replayed for ever where nothing tells levels apart); replay begins
+    these few first levels are new ones; equal scores share what their ranks get together (told
+    apart by position, one level would be replayed for ever where all are alike); replay begins
     after ``warmup`` levels, a hundred, and not when the store is half full, which is 2,000 episodes
     (``warmup=2000`` is the second paper's); a new level that is known already is drawn again.
 

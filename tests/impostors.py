@@ -40,7 +40,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "controls": ("yoked", "yoked-shuffled"),
     "starts": ("reverse-start",),
     "transport": ("currot", "straight-line", "gradient"),
-    "replay": ("plr",),
+    "replay": ("plr", "accel", "sfl"),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",

@@ -61,9 +61,17 @@ def test_equal_scores_are_equally_likely() -> None:
     for kind in ("rank", "proportional"):
         found = score_chances(np.zeros(4000), kind, 0.1)
         np.testing.assert_allclose(found, 1 / 4000, rtol=1e-9)
-    # Ranks 1 and twice 2.5; temperature 1: weights 1, 0.4, 0.4.
-    found = score_chances(np.array([5.0, 2.0, 2.0]), "rank", 1.0)
-    np.testing.assert_allclose(found, [1 / 1.8, 0.4 / 1.8, 0.4 / 1.8], atol=1e-12)
+    # Temperature 1: the ranks get 1, 1/2 and 1/3 of 11/6, the last two 5/12 each.
+    found = score_chances(np.array([2.0, 5.0, 2.0]), "rank", 1.0)
+    np.testing.assert_allclose(found, [5 / 22, 12 / 22, 5 / 22], atol=1e-12)
+    teacher: Any = make_teacher(
+        "plr", LINE, seed=0, warmup=3, replay_rate=1.0, temperature=1.0, staleness=0.0
+    )
+    tasks = np.array([[0.2], [0.4], [0.6]])
+    feed(teacher, tasks, [2.0, 5.0, 2.0])
+    drawn = teacher.propose(4000).tasks[:, 0]
+    shares = [np.mean(drawn == task) for task in tasks[:, 0]]
+    np.testing.assert_allclose(shares, [5 / 22, 12 / 22, 5 / 22], atol=0.03)
 
 
 def test_small_temperatures_do_not_vanish() -> None:
