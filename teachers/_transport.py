@@ -72,7 +72,7 @@ def known_beforehand(
 def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return squared Euclidean distances of every row of ``a`` to every row of ``b``."""
     gaps = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2.0 * (a @ b.T)
-    return np.maximum(gaps, 0.0)
+    return np.asarray(np.maximum(gaps, 0.0))
 
 
 def match(a: FloatArray, b: FloatArray) -> IntArray:
