@@ -155,7 +155,7 @@ class Skew(Teacher):
         chosen = int(self._edges.searchsorted(rng.random() * self._edges[-1], side="right"))
         centre = self._centres[min(chosen, len(self._centres) - 1)]
         moved = np.abs(centre + self.bandwidth * rng.standard_normal(len(centre))) % 2.0
-        return np.where(moved > 1.0, 2.0 - moved, moved)
+        return np.asarray(np.where(moved > 1.0, 2.0 - moved, moved))
 
     def _state(self) -> State:
         return {

@@ -39,7 +39,7 @@ def chances_by_hand(centres: list[float], alpha: float, width: float) -> FloatAr
         density = sum(math.exp(-((x - c) ** 2) / (2 * width**2)) for c in centres)
         density /= normal((1 - x) / width) - normal(-x / width)
         weights.append(density**alpha)
-    return np.array(weights) / sum(weights)
+    return np.asarray(np.array(weights) / sum(weights))
 
 
 def test_trace_worked_by_hand() -> None:
