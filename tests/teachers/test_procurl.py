@@ -96,8 +96,8 @@ def test_profile_the_middle_between_failure_and_success_is_practised() -> None:
     teacher = build()
     for _ in range(20):
         tasks = rng.random((100, 2))
-        rates = 1.0 / (1.0 + np.exp(20 * (tasks[:, 0] - 0.6)))
-        feed(teacher, tasks, (rng.random(100) < rates).astype(np.float64))
+        chance = 1.0 / (1.0 + np.exp(20 * (tasks[:, 0] - 0.6)))
+        feed(teacher, tasks, (rng.random(100) < chance).astype(float))
     drawn = teacher.sample(3000)[:, 0]
     assert 0.5 < np.median(drawn) < 0.7
     assert np.mean(np.abs(drawn - 0.6) < 0.2) > 0.75
