@@ -34,7 +34,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "progress": ("alp-gmm",),
     "controls": ("yoked", "yoked-shuffled"),
-    "transport": ("currot", "gradient", "straight-line"),
+    "transport": ("currot", "gradient", "self-paced", "straight-line"),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",
