@@ -39,7 +39,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "pools": ("procurl", "skew"),
     "controls": ("yoked", "yoked-shuffled"),
     "starts": ("reverse-start",),
-    "transport": ("currot", "straight-line", "gradient"),
+    "transport": ("currot", "straight-line", "gradient", "self-paced"),
     "replay": ("plr", "accel", "sfl"),
 }
 EQUAL = {
