@@ -11,6 +11,12 @@ _CLASSIC = "currgym.envs.classic"
 _ENVIRONMENTS: dict[str, tuple[str, str | None, int | None]] = {
     "Acrobot-v0": (f"{_CLASSIC}.acrobot:Acrobot", None, 500),
     "CartPole-v0": (f"{_CLASSIC}.cartpole:CartPole", f"{_CLASSIC}.vector:CartPoleVector", 500),
+    # It keeps its time limit itself, for mastery follows it.
+    "GoalMaze-v0": (
+        "currgym.envs.goal_maze:GoalMaze",
+        "currgym.envs.goal_maze.vector:GoalMazeVector",
+        None,
+    ),
     # Its time limit follows its size, so it keeps it itself.
     "GridMaze-v0": (
         "currgym.envs.grid_maze:GridMaze",
