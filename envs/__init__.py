@@ -23,6 +23,7 @@ _ENVIRONMENTS: dict[str, tuple[str, str | None, int | None]] = {
         "currgym.envs.grid_maze.vector:GridMazeVector",
         None,
     ),
+    "LunarLander-v0": ("currgym.envs.lunar_lander:LunarLander", None, 1000),
     "MountainCarContinuous-v0": (
         f"{_CLASSIC}.mountain_car:MountainCarContinuous",
         f"{_CLASSIC}.vector:MountainCarContinuousVector",
