@@ -11,12 +11,19 @@ _CLASSIC = "currgym.envs.classic"
 _ENVIRONMENTS: dict[str, tuple[str, str | None, int | None]] = {
     "Acrobot-v0": (f"{_CLASSIC}.acrobot:Acrobot", None, 500),
     "CartPole-v0": (f"{_CLASSIC}.cartpole:CartPole", f"{_CLASSIC}.vector:CartPoleVector", 500),
+    # It keeps its time limit itself, for mastery follows it.
+    "GoalMaze-v0": (
+        "currgym.envs.goal_maze:GoalMaze",
+        "currgym.envs.goal_maze.vector:GoalMazeVector",
+        None,
+    ),
     # Its time limit follows its size, so it keeps it itself.
     "GridMaze-v0": (
         "currgym.envs.grid_maze:GridMaze",
         "currgym.envs.grid_maze.vector:GridMazeVector",
         None,
     ),
+    "LunarLander-v0": ("currgym.envs.lunar_lander:LunarLander", None, 1000),
     "MountainCarContinuous-v0": (
         f"{_CLASSIC}.mountain_car:MountainCarContinuous",
         f"{_CLASSIC}.vector:MountainCarContinuousVector",
