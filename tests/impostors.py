@@ -32,8 +32,9 @@ REPORT = "CURRGYM_IMPOSTOR_REPORT"
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
+    "servos": ("adarft", "window"),
     "progress": ("alp-gmm",),
-    "bandits": ("exp3s", "learning-progress", "tscl"),
+    "bandits": ("bayes-band", "exp3s", "learning-progress", "sec", "stratified", "tscl"),
     "controls": ("yoked", "yoked-shuffled"),
 }
 EQUAL = {
