@@ -55,6 +55,12 @@ _KINDS: dict[str, Any] = {
     "controls": bool, "first_seed": int, "import": list[str], "run": dict[str, Any],
     "plan": dict[str, Any], "reference": bool,
 }  # fmt: skip
+_PLAN_KINDS: dict[str, Any] = {
+    "endpoint": str, "baseline": str, "contrasts": list[str], "smallest_effect": float, "n": int,
+    "alpha": float, "direction": str, "shape": str, "correlation": float, "threshold": float,
+    "protocol": str, "scale": float, "differs": str, "by_construction": dict[str, str],
+    "not_testable": dict[str, str],
+}  # fmt: skip
 _MOST_SEEDS = 100_000
 
 
@@ -449,14 +455,18 @@ def _arm(entry: Any) -> Arm:
 def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan:
     if not isinstance(entry, Mapping):
         raise ValueError("[plan] must be a table")
-    _known(entry, [f.name for f in fields(Plan)], "entry of [plan]")
+    _known(entry, list(_PLAN_KINDS), "entry of [plan]")
+    for name, value in entry.items():
+        if not fits(value, _PLAN_KINDS[name]):
+            kind = described(_PLAN_KINDS[name])
+            raise ValueError(f"{name} of [plan] must be {kind}, got {value!r:.80}")
     lacking = {"endpoint", "baseline", "smallest_effect", "n"} - set(entry)
     if lacking:
         raise ValueError(f"[plan] lacks {', '.join(sorted(lacking))}")
-    baseline = str(entry["baseline"])
+    baseline = entry["baseline"]
     if frozen is not None and not set(frozen) <= {arm.label for arm in arms} - {baseline}:
         frozen = None  # another plan: its hash will say so
-    untested = {name: _reasons(entry, name) for name in ("by_construction", "not_testable")}
+    untested = {name: dict(entry.get(name, {})) for name in ("by_construction", "not_testable")}
     apart = {baseline, *(label for said in untested.values() for label in said)}
     if frozen is None:
         frozen = [arm.label for arm in arms if not arm.reference and arm.label not in apart]
@@ -475,11 +485,3 @@ def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan
         entry.get("protocol"), None if scale is None else float(scale),
         str(entry.get("differs", "")), **untested,
     )  # fmt: skip
-
-
-def _reasons(entry: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return arms that get a verdict without a test: label -> why."""
-    given = entry.get(name, {})
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{name} must be a table of arms, each with its reason, got {given!r:.80}")
-    return {str(label): reason for label, reason in given.items()}
