@@ -2,14 +2,15 @@
 
 Question: after SIGKILL of a training process, of a study's main process or of one of its workers,
 does ``resume`` end with the same bytes as the run that was never touched? Four kinds of run: PPO,
-SAC, a supervised student, and a study in a pool of processes.
+SAC, a supervised student, and a study (``currgym study run``) in a pool of processes; each gets a
+quarter of the kills. A study whose worker dies goes on by itself, so it is killed more than once.
 
 Half of the kills come from outside at times uniform over wall-clock. Short phases would hardly ever
 be hit that way, so the other half is aimed: a profile function counts calls within one phase
-(checkpoint write, mixture fit, evaluation, reset, restore, gradient update, the end) and the
-process kills itself at the n-th, n log-uniform. Phases are marked by wrapping functions in the
-killed process; the library knows nothing of it. The byte that says which phase a process is in lies
-in a shared file, and is read after its death.
+(checkpoint write, mixture fit, evaluation, reset, restore, gradient update, the end, and of a
+study's main process its index) and the process kills itself at the n-th, n log-uniform. Phases are
+marked by wrapping functions in the killed process; the library knows nothing of it. The byte that
+says which phase a process is in lies in a shared file, and is read after its death.
 
 After every kill: the checkpoints that are there are sound, the newest is no older than before, and
 no process of the run is left. After the last: all logs byte for byte, the final state of teacher,
@@ -50,8 +51,9 @@ FIRST_SEED = 0
 
 PHASES = (
     "start", "training", "checkpoint", "fit", "evaluation", "reset", "restore", "update", "finish",
+    "index",
 )  # fmt: skip
-AIMED = PHASES[2:]
+AIMED = tuple(phase for phase in PHASES[2:] if phase != "index")
 SLOTS = 1 << 16
 
 PPO = [
@@ -70,10 +72,16 @@ DIGITS = [
     "data/digits", "--teacher", "alp-gmm", "--steps", "3200", "--evaluate-every", "1100",
     "--set", "teacher.fit_period=250",
 ]  # fmt: skip
-STUDY = [
-    "data/digits", "--teachers", "random", "alp-gmm", "--seeds", "2", "--steps", "3200",
-    "--evaluate-every", "1100", "--jobs", "2",
-]  # fmt: skip
+STUDY = """\
+environments = ["data/digits"]
+teachers = ["random", "alp-gmm"]
+seeds = 2
+first_seed = {seed}
+steps = 3200
+[run]
+evaluate_every = 1100
+checkpoint_every = 0.5
+"""
 
 
 # In the killed process ---------------------------------------------------------------------------
@@ -153,6 +161,11 @@ class Marks:
 
             self.wrap(SupervisedSession, "evaluate", "evaluation")
             self.wrap(SupervisedStudent, "step", "update")
+        if "study" in kinds:
+            from currgym.studies.store import Store
+
+            for name in ("add", "begin", "progress", "finish"):
+                self.wrap(Store, name, "index")
         if "rl" in kinds:
             from stable_baselines3 import PPO, SAC
 
@@ -182,19 +195,22 @@ class Scenario:
 
     Attributes:
         name: For the table.
-        arguments: Of ``train`` or ``compare``.
-        command: Which of the two.
+        arguments: Of ``train``; none of a study, which is a file.
         kinds: What its processes do.
         phases: Those it goes through.
     """
 
     name: str
     arguments: list[str]
-    command: str = "train"
     kinds: tuple[str, ...] = ("rl",)
     phases: tuple[str, ...] = AIMED
     seconds: float = 0.0
     """Wall-clock of the twin."""
+
+    @property
+    def study(self) -> bool:
+        """Whether it is a study of four runs."""
+        return "study" in self.kinds
 
 
 SCENARIOS = (
@@ -202,8 +218,8 @@ SCENARIOS = (
     Scenario("sac", SAC),
     Scenario("supervised", DIGITS, kinds=("supervised",),
              phases=tuple(p for p in AIMED if p != "reset")),
-    Scenario("study", STUDY, command="compare", kinds=("supervised",),
-             phases=tuple(p for p in AIMED if p != "reset")),
+    Scenario("study", [], kinds=("supervised", "study"),
+             phases=(*(p for p in AIMED if p != "reset"), "index")),
 )  # fmt: skip
 
 
@@ -226,6 +242,10 @@ class Tally:
     def total(self) -> int:
         """Kills so far."""
         return sum(self.kills.values())
+
+    def of(self, scenario: str) -> int:
+        """Kills so far of one kind of run."""
+        return sum(n for name, n in self.kills.items() if name.partition(",")[0] == scenario)
 
 
 class Bench:
@@ -312,8 +332,8 @@ def workers_of(leader: int) -> list[int]:
 
 
 def run_folders(out: Path) -> list[Path]:
-    """Return the run folders of a run or a comparison."""
-    if (out / "study.toml").exists():
+    """Return the run folders of a run or a study."""
+    if (out / "runs").exists():
         return sorted(path.parent for path in out.glob("runs/*/*/config.json"))
     return [out] if (out / "config.json").exists() else []
 
@@ -328,45 +348,80 @@ def newest(folder: Path) -> tuple[int, list[str]]:
 
 def begin_or_resume(scenario: Scenario, name: str, out: Path, seed: int) -> list[str]:
     """Return the command that begins a run, or goes on with it."""
-    begun = (out / ("study.toml" if scenario.command == "compare" else "config.json")).exists()
-    if begun:
-        jobs = ["--jobs", "2"] if scenario.command == "compare" else []
-        return ["resume", name, *jobs]
-    first = "--first-seed" if scenario.command == "compare" else "--seed"
+    if scenario.study:
+        file = out.with_suffix(".toml")
+        if not file.exists():
+            file.write_text(STUDY.format(seed=seed))
+        return ["study", "run", file.name, "--jobs", "2"]
+    if (out / "config.json").exists():
+        return ["resume", name]
     return [
-        scenario.command, *scenario.arguments, first, str(seed), "--out", name,
+        "train", *scenario.arguments, "--seed", str(seed), "--out", name,
         "--checkpoint-every", "0.5",
     ]  # fmt: skip
 
 
+Struck = list[tuple[str, str]]
+"""Who died, and in which phase."""
+
+
+def strike_run(
+    bench: Bench, scenario: Scenario, leader: int, aim: Aim | None
+) -> tuple[Struck, Any]:
+    """Kill a run's process, unless it does so itself; return who died, and its exit code."""
+    if aim is None:
+        time.sleep(bench.rng.uniform(0.0, 0.6 * scenario.seconds))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGKILL)
+    code = bench.wait(leader)
+    return [("main", bench.phase(leader))] if code == -signal.SIGKILL else [], code
+
+
+def strike_study(
+    bench: Bench, scenario: Scenario, leader: int, aim: Aim | None, most: int
+) -> tuple[Struck, Any]:
+    """Kill workers of a study, which goes on, and half of the time its main process in the end.
+
+    At most two workers: a run whose third worker died is given up.
+    """
+    struck: Struck = []
+    whom = ["worker"] * (2 if aim is None else 1) + ["main"] * int(bench.rng.random() < 0.5)
+    code = None
+    for who in whom[: most - (aim is not None)]:
+        code = bench.wait(leader, bench.rng.uniform(0.0, 0.5 * scenario.seconds))
+        if code is not None:
+            break
+        workers = workers_of(leader)
+        victim = int(bench.rng.choice(workers)) if who == "worker" and workers else leader
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+            struck.append(("main" if victim == leader else "worker", bench.phase(victim)))
+        if victim == leader:
+            break
+    code = bench.wait(leader) if code is None else code
+    if aim is not None and Path(aim.token).exists():
+        struck.append(("main" if aim.phase == "index" else "worker", aim.phase))
+    if code != -signal.SIGKILL:  # it had ended just before
+        struck = [(who, place) for who, place in struck if who == "worker"]
+    return struck, code
+
+
 def kill_once(
-    bench: Bench, scenario: Scenario, name: str, seed: int, tally: Tally, aimed: str | None
-) -> bool:
-    """Begin or go on with a run and kill it once; return whether it was killed."""
+    bench: Bench, scenario: Scenario, name: str, seed: int, tally: Tally, aimed: str | None,
+    most: int,
+) -> int:  # fmt: skip
+    """Begin or go on with a run and kill it; return how many of its processes died."""
     out = bench.folder / name
     before = {folder: newest(folder)[0] for folder in run_folders(out)}
     aim = bench.aim(aimed) if aimed is not None else None
     leader = bench.start(begin_or_resume(scenario, name, out, seed), scenario.kinds, aim)
-    worker = scenario.command == "compare" and (aim is not None or bench.rng.random() < 0.5)
-    victim = leader
-    if aim is None:
-        time.sleep(bench.rng.uniform(0.0, 0.6 * scenario.seconds))
-        if worker:
-            workers = workers_of(leader)
-            victim = int(bench.rng.choice(workers)) if workers else leader
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
-    code = bench.wait(leader)
-    if victim != leader or (aim is not None and worker):  # the study goes on by itself
-        killed = victim != leader or (aim is not None and Path(aim.token).exists())
-        if code != 0:
-            tally.problems.append(f"{scenario.name}: a killed worker ended the study ({code})")
-        place = bench.phase(victim) if aim is None else aim.phase
+    if scenario.study:
+        struck, code = strike_study(bench, scenario, leader, aim, most)
     else:
-        killed = code == -signal.SIGKILL
-        if code not in (0, -signal.SIGKILL):
-            tally.problems.append(f"{scenario.name}: exit code {code}")
-        place = bench.phase(victim)
+        struck, code = strike_run(bench, scenario, leader, aim)
+    dead = any(who == "main" for who, _ in struck)
+    if code != (-signal.SIGKILL if dead else 0):
+        tally.problems.append(f"{scenario.name}: exit code {code} after {struck}")
     begin = time.monotonic()
     orphaned = still_there(leader)
     tally.longest = max(tally.longest, time.monotonic() - begin)
@@ -380,14 +435,14 @@ def kill_once(
         if problems or step < before.get(folder, -1):
             tally.lost_checkpoints += 1
             tally.problems.append(
-                f"{scenario.name}: {folder.name} at {place}: step {before.get(folder)} -> {step}, "
-                f"{problems}"
+                f"{scenario.name}: {folder.name} after {struck}: step {before.get(folder)} -> "
+                f"{step}, {problems}"
             )
-    if killed:
+    for who, place in struck:
         tally.phases[place] += 1
-        tally.kills[f"{scenario.name}, {'worker' if worker else 'main'}"] += 1
-        tally.aimed += aim is not None
-    return killed
+        tally.kills[f"{scenario.name}, {who}"] += 1
+    tally.aimed += aim is not None and Path(aim.token).exists()
+    return len(struck)
 
 
 def still_there(leader: int) -> list[int]:
@@ -410,7 +465,7 @@ def check_equal(bench: Bench, scenario: Scenario, name: str, twin: str, tally: T
     found = [f"{b.name}: {line}" for a, b in pairs for line in compare_runs(a, b)]
     if not pairs:
         found.append("nothing to compare")
-    if scenario.command == "compare":
+    if scenario.study:
         found += index_problems(ours)
     tally.problems += [f"{scenario.name}: {line}" for line in found]
     return not found
@@ -456,11 +511,11 @@ def trial(
     kills = 0
     for attempt in range(2 * wanted):
         out = bench.folder / name
-        if kills == wanted or is_finished(scenario, out):
+        if kills >= wanted or is_finished(scenario, out):
             break
         # In turn: aimed ones first would leave nothing for the others to hit.
         aimed = next(aims) if attempt % 2 else None
-        kills += kill_once(bench, scenario, name, FIRST_SEED, tally, aimed)
+        kills += kill_once(bench, scenario, name, FIRST_SEED, tally, aimed, wanted - kills)
     out = bench.folder / name
     if not is_finished(scenario, out):
         leader = bench.start(begin_or_resume(scenario, name, out, FIRST_SEED), scenario.kinds, None)
@@ -478,7 +533,7 @@ def trial(
 def is_finished(scenario: Scenario, out: Path) -> bool:
     """Tell whether nothing is left to do in a folder."""
     folders = run_folders(out)
-    expected = 4 if scenario.command == "compare" else 1
+    expected = 4 if scenario.study else 1
     return len(folders) == expected and all((f / "summary.json").exists() for f in folders)
 
 
@@ -517,13 +572,13 @@ def measure(
     for scenario in scenarios.values():
         make_twin(bench, scenario)
         say(f"{scenario.name}: {scenario.seconds:.1f} s without a kill")
-    # A study starts its workers from nothing, so it gets fewer trials than the others.
-    order = [n for n in (*("ppo", "sac", "supervised") * 3, "study") if n in scenarios]
     aims = {name: in_turn(s.phases, rng) for name, s in scenarios.items()}
     number = 0
     while tally.total < kills:
-        scenario = scenarios[order[number % len(order)]]
-        wanted = min(6, kills - tally.total)
+        # Whoever has been killed least is next, so that all get their share.
+        scenario = min(scenarios.values(), key=lambda s: tally.of(s.name))
+        share = -(-kills // len(scenarios)) - tally.of(scenario.name)
+        wanted = min(6, max(1, share), kills - tally.total)
         trial(bench, scenario, number, tally, wanted, aims[scenario.name])
         number += 1
         note()
@@ -616,6 +671,6 @@ def main() -> None:
 
 
 if __name__ == "__mp_main__" and "CURRGYM_FAULTS_MARKS" in os.environ:
-    mark_from_environment({"supervised"})
+    mark_from_environment({"supervised"})  # a study's worker
 if __name__ == "__main__":
     main()

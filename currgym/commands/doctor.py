@@ -317,6 +317,8 @@ def _measure(base: RunConfig, options: dict[str, Any]) -> None:
     _explain(console, found)
     console.print(f"[bold]{advice.word}[/bold]: {advice.text}")
     console.print(f"written: {out / 'signal.json'}, {out / 'headroom.json'}")
+    if study is not None:
+        console.print(f"on its page: copy signal.json into {study}, then currgym report {study}")
 
 
 def _explain(console: Any, found: Headroom) -> None:

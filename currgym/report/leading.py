@@ -361,6 +361,11 @@ def signal_section(sheet: Sheet, study: Study) -> str:
         "correlation over training; dashed, the most that a perfect signal could reach, as the "
         "gain is measured with noise."
     )
+    if (signal.env, signal.student) not in (("", ""), (study.env, study.student)):
+        says = (
+            f"<strong>Measured elsewhere: on {escape(signal.env)} with {escape(signal.student)}."
+            f"</strong> {says}"
+        )
     panels = [
         sheet.figure("signal-scatter", scatter_chart(signal)),
         sheet.figure("signal-correlation", correlation_chart(signal)),

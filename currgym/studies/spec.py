@@ -9,7 +9,8 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from currgym.documents import checked, described, fits, reading, write_whole
 from currgym.registry import nearest
@@ -54,6 +55,15 @@ _KINDS: dict[str, Any] = {
     "name": str, "store": str, "environments": list, "students": list, "teachers": list,
     "controls": bool, "first_seed": int, "import": list[str], "run": dict[str, Any],
     "plan": dict[str, Any], "reference": bool,
+}  # fmt: skip
+_ARM_KINDS: dict[str, Any] = {
+    "label": str, "teacher": str, "preset": str, "set": dict[str, Any], "of": str,
+}  # fmt: skip
+_PLAN_KINDS: dict[str, Any] = {
+    "endpoint": str, "baseline": str, "contrasts": list[str], "smallest_effect": float, "n": int,
+    "alpha": float, "direction": str, "shape": str, "correlation": float, "threshold": float,
+    "protocol": str, "scale": float, "differs": str, "by_construction": dict[str, str],
+    "not_testable": dict[str, str],
 }  # fmt: skip
 _MOST_SEEDS = 100_000
 
@@ -432,31 +442,53 @@ def _arm(entry: Any) -> Arm:
         return Arm.parse(entry)
     if not isinstance(entry, Mapping) or "teacher" not in entry:
         raise ValueError(f"write an arm as NAME:... or as a table with 'teacher', got {entry!r}")
-    _known(entry, ["label", "teacher", "preset", "set", "of"], "entry of an arm")
-    name = str(entry["teacher"])
+    _known(entry, list(_ARM_KINDS), "entry of an arm")
+    for key, value in entry.items():
+        if not fits(value, _ARM_KINDS[key]):
+            kind = described(_ARM_KINDS[key])
+            raise ValueError(f"{key} of an arm must be {kind}, got {value!r:.80}")
+    name = entry["teacher"]
     arm = Arm(
-        str(entry.get("label", name)), name, entry.get("preset"), dict(entry.get("set", {})),
+        entry.get("label", name), name, entry.get("preset"), dict(entry.get("set", {})),
         entry.get("of"),
     )  # fmt: skip
     arm.check()
     from currgym.registry import check_arguments
     from currgym.teaching import teacher_parameters, teachers
 
-    check_arguments(arm.parameters, teacher_parameters(teachers[name]), f"teacher {name!r}")
+    parameters = teacher_parameters(teachers[name])
+    check_arguments(arm.parameters, parameters, f"teacher {name!r}")
+    for key, value in arm.parameters.items():
+        wanted = parameters[key].annotation
+        if _is_plain(wanted) and not fits(value, wanted):
+            raise ValueError(
+                f"{key} of teacher {name!r} must be {described(wanted)}, got {value!r:.80}"
+            )
     return arm
+
+
+def _is_plain(kind: Any) -> bool:
+    """Tell whether a type is one that a TOML file can say, or a choice of such."""
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return all(_is_plain(option) for option in get_args(kind))
+    return kind in (int, float, bool, str, type(None))
 
 
 def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan:
     if not isinstance(entry, Mapping):
         raise ValueError("[plan] must be a table")
-    _known(entry, [f.name for f in fields(Plan)], "entry of [plan]")
+    _known(entry, list(_PLAN_KINDS), "entry of [plan]")
+    for name, value in entry.items():
+        if not fits(value, _PLAN_KINDS[name]):
+            kind = described(_PLAN_KINDS[name])
+            raise ValueError(f"{name} of [plan] must be {kind}, got {value!r:.80}")
     lacking = {"endpoint", "baseline", "smallest_effect", "n"} - set(entry)
     if lacking:
         raise ValueError(f"[plan] lacks {', '.join(sorted(lacking))}")
-    baseline = str(entry["baseline"])
+    baseline = entry["baseline"]
     if frozen is not None and not set(frozen) <= {arm.label for arm in arms} - {baseline}:
         frozen = None  # another plan: its hash will say so
-    untested = {name: _reasons(entry, name) for name in ("by_construction", "not_testable")}
+    untested = {name: dict(entry.get(name, {})) for name in ("by_construction", "not_testable")}
     apart = {baseline, *(label for said in untested.values() for label in said)}
     if frozen is None:
         frozen = [arm.label for arm in arms if not arm.reference and arm.label not in apart]
@@ -475,11 +507,3 @@ def _plan(entry: Any, arms: Sequence[Arm], frozen: Sequence[str] | None) -> Plan
         entry.get("protocol"), None if scale is None else float(scale),
         str(entry.get("differs", "")), **untested,
     )  # fmt: skip
-
-
-def _reasons(entry: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return arms that get a verdict without a test: label -> why."""
-    given = entry.get(name, {})
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{name} must be a table of arms, each with its reason, got {given!r:.80}")
-    return {str(label): reason for label, reason in given.items()}

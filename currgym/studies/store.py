@@ -366,11 +366,19 @@ class Store:
         return [
             StoredRun(
                 key, self.folder / folder, label, env, teacher, preset, parameters, student, seed,
-                budget, "waiting" if state == "running" and gone(owner) else state, *rest,
+                budget, self._state(state, folder, owner), *rest,
             )
             for (key, folder, label, env, teacher, preset, parameters, student, seed, budget, state,
                  *rest, owner) in rows
         ]  # fmt: skip
+
+    def _state(self, state: str, folder: str, owner: str | None) -> str:
+        """Return a row's state: its process may have ended, its folder been thrown away."""
+        if state == "running" and gone(owner):
+            return "waiting"
+        if state == "done" and not (self.folder / folder / "summary.json").is_file():
+            return "waiting"
+        return state
 
 
 def _parts(keys: Iterable[str]) -> Iterator[tuple[str, list[str]]]:

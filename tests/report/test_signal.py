@@ -106,6 +106,13 @@ def test_the_transfer_matrix_is_drawn_as_measured(tmp_path: Path) -> None:
     np.testing.assert_allclose(images[0], first.gain)
 
 
+def test_a_signal_of_another_student_says_so(tmp_path: Path, study_folder: Make) -> None:
+    folder = study_folder(tmp_path / "c", seeds=2, arms=("random", "window"))
+    assert "Measured elsewhere" not in report.write(written(folder)).read_text()
+    page = report.write(written(folder, student="sac")).read_text()
+    assert "Measured elsewhere: on currgym/StumpTracks-v0 with sac." in page
+
+
 def test_a_signal_without_a_transfer_matrix_draws_the_rest(
     tmp_path: Path, study_folder: Make
 ) -> None:

@@ -153,11 +153,15 @@ def test_an_arm_is_not_declared_once_it_has_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "match"),
     [
-        ("by_construction = 3", "by_construction must be a table"),
+        ("by_construction = 3", "by_construction of .plan. must be a table"),
+        ('contrasts = "alp-gmm"', "contrasts of .plan. must be a list"),
+        ("differs = 3", "differs of .plan. must be a text"),
+        ("alpha = true", "alpha of .plan. must be a number"),
         ('[plan.not_testable]\nalp = "why"', "did you mean 'alp-gmm'"),
-        ("[plan.not_testable]\nalp-gmm = 3", "must say why"),
+        ("[plan.not_testable]\nalp-gmm = 3", "not_testable of .plan. must be a table"),
+        ('[plan.not_testable]\nalp-gmm = " "', "must say why"),
         ("scale = 0.1", "scale goes with protocol"),
-        ('protocol = "conceptual"\nscale = "small"', "small"),
+        ('protocol = "conceptual"\nscale = "small"', "scale of .plan. must be a number"),
     ],
 )
 def test_a_claim_that_does_not_fit_is_refused(tmp_path: Path, more: str, match: str) -> None:

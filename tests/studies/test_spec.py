@@ -114,3 +114,19 @@ def test_the_replayed_seed_never_changes_as_seeds_are_added() -> None:
     more = StudySpec("more", [Panel.of(base)], arms, [0, 1, 2, 3, 4])
     assert [few.other_seed(s) for s in few.seeds] == [more.other_seed(s) for s in few.seeds]
     assert all(more.other_seed(s) != s for s in more.seeds)
+
+
+@pytest.mark.parametrize(
+    ("arm", "match"),
+    [
+        ('{teacher = "alp-gmm", set = {fit_period = "x"}}', "fit_period of teacher 'alp-gmm' must"),
+        ('{teacher = "alp-gmm", set = {fit_period = 2.5}}', "must be a whole number, got 2.5"),
+        ('{teacher = "alp-gmm", set = 3}', "set of an arm must be a table"),
+        ('{teacher = "alp-gmm", label = 3}', "label of an arm must be a text"),
+    ],
+)
+def test_an_arm_of_other_types_is_refused(tmp_path: Path, arm: str, match: str) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(f'environments = ["toy/cube"]\nteachers = [{arm}]\nseeds = 2\n')
+    with pytest.raises(ValueError, match=match):
+        StudySpec.read(path)

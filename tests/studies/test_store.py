@@ -53,6 +53,19 @@ def test_the_index_can_be_rebuilt_from_the_folders(write: Write) -> None:
     assert Store(study.folder).runs() == before
 
 
+def test_a_run_whose_folder_is_gone_is_run_again(write: Write) -> None:
+    path = write()
+    study = finished(path)
+    before = study.store.runs()
+    key = next(iter(before))
+    shutil.rmtree(before[key].folder)
+    again = Study.open(path)
+    assert (again.status().count("done"), again.status().count("waiting")) == (3, 1)
+    assert again.run(1, engine="inline") == []
+    after = again.store.runs()
+    assert (after[key].solved, after[key].state) == (before[key].solved, "done")
+
+
 def test_a_failure_survives_a_rebuild(write: Write) -> None:
     study = finished(write())
     store, (key, *_) = study.store, study.store.runs()
