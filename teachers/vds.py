@@ -26,10 +26,10 @@ SNAPSHOT_BYTES = 40_000
 @register(
     "vds",
     presets={
-        # CURROT's settings of networks and epochs; its updates come every few thousand steps of
-        # the environment, which are about so many episodes there.
+        # CURROT's settings of networks and epochs. It fits every few thousand steps of the
+        # environment, some 50 episodes; here so much work is done more seldom.
         "pointmass": {"members": 5, "epochs": 3, "batches": 20, "lr": 1e-3},
-        "maze": {"members": 5, "epochs": 10, "batches": 80, "lr": 5e-4},
+        "maze": {"members": 5, "epochs": 10, "batches": 80, "lr": 5e-4, "fit_period": 500},
     },
 )
 class VDS(Teacher):

@@ -228,6 +228,7 @@ def test_presets() -> None:
     point, maze = build(preset="pointmass"), build(preset="maze")
     assert (point.members, point.epochs, point.batches, point.lr) == (5, 3, 20, 1e-3)
     assert (maze.members, maze.epochs, maze.batches, maze.lr) == (5, 10, 80, 5e-4)
+    assert maze.fit_period == 500
     assert (build().members, build().candidates, build().weighting) == (3, 1000, "identity")
 
 
