@@ -35,6 +35,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "progress": ("alp-gmm",),
     "controls": ("yoked", "yoked-shuffled"),
     "replay": ("plr", "accel", "sfl"),
+    "adversarial": ("paired",),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",

@@ -40,7 +40,7 @@ def test_it_begins_with_empty_rooms_and_is_told_so() -> None:
     assert make_teacher("accel", SQUARE, seed=0).privileges == frozenset()
 
 
-def test_a_generation_worked_by_hand() -> None:
+def test_trace_of_a_generation() -> None:
     """Three levels, replays of all, children of the better half alone, scored, kept."""
     teacher: Any = make_teacher(
         "accel", MAZES, seed=0, warmup=4, edit_rate=0.5, edits=1, replay_rate=1.0, capacity=6

@@ -28,7 +28,7 @@ def inside(tasks: NDArray[Any], some: NDArray[Any]) -> NDArray[np.bool_]:
     return np.array([bytes(np.ascontiguousarray(task)) in known for task in tasks])
 
 
-def test_a_choice_worked_by_hand() -> None:
+def test_trace_of_a_choice() -> None:
     teacher: Any = make_teacher(
         "sfl", MAZES, seed=0, candidates=5, rollouts=4, keep=2, period=50, learnable_share=1.0
     )
