@@ -62,7 +62,7 @@ def test_trace_of_an_update() -> None:
     assert teacher.snapshot()["updates"] == 1
 
 
-def test_it_builds_where_the_regret_is() -> None:
+def test_profile_builds_where_the_regret_is() -> None:
     """The profile: regret in one corner, which needs both coordinates."""
     teacher: Any = make_teacher("paired", SQUARE, seed=0, learning_rate=0.02)
     share = []

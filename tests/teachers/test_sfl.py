@@ -57,7 +57,7 @@ def test_trace_of_a_choice() -> None:
     assert inside(teacher.sample(20), tasks[[3, 1]]).all()
 
 
-def test_half_of_the_proposals_are_learnable_ones() -> None:
+def test_profile_half_of_the_proposals_are_learnable_ones() -> None:
     """The profile: half from the ten tasks nearest to p = 1/2, half anywhere."""
     teacher: Any = make_teacher("sfl", LINE, seed=0, candidates=100, rollouts=20, keep=10)
     asked = teacher.requests()
