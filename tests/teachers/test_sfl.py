@@ -120,7 +120,8 @@ def test_returns_stand_in_for_successes() -> None:
     teach(student, teacher, attempts=3000, batch=10)
     shown = teacher.snapshot()
     assert shown["choices"] >= 2
-    assert 0.2 < shown["learnability"][0] <= 0.25  # half learnt
+    # Partly learnt, where most cells are locked or mastered.
+    assert 0.1 < shown["learnability"].min() <= shown["learnability"].max() <= 0.25
 
 
 def test_bad_arguments_are_named() -> None:
