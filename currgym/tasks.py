@@ -104,6 +104,15 @@ class TaskSpace(ABC):
         """Draw ``n`` levels to begin with, such as empty rooms; None where it knows of none."""
         return None
 
+    @property
+    def choices(self) -> tuple[int, int] | None:
+        """How a designer builds a level: (choices, options of each), or None if it cannot."""
+        return None
+
+    def from_choices(self, choices: ArrayLike) -> NDArray[Any]:
+        """Return the levels that rows of choices ``(n, number)`` build; every row builds one."""
+        raise ValueError(f"{type(self).__name__} is not built by choices: override from_choices")
+
     def check(self, tasks: ArrayLike) -> NDArray[Any]:
         """Return tasks as an array.
 

@@ -117,11 +117,13 @@ class SFL(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         self.drawn += n
-        tasks = self._native(self.space.sample(n, rng))
-        if len(self._kept):
-            learnable = np.flatnonzero(rng.random(n) < self.learnable_share)
-            tasks[learnable] = self._kept[rng.integers(len(self._kept), size=len(learnable))]
-        return tasks
+        # One by one: n tasks are the same as n times one.
+        return np.concatenate([self._one(rng) for _ in range(n)])
+
+    def _one(self, rng: np.random.Generator) -> NDArray[Any]:
+        if len(self._kept) and rng.random() < self.learnable_share:
+            return self._kept[[rng.integers(len(self._kept))]]
+        return self._native(self.space.sample(1, rng))
 
     def _requests(self) -> Proposals | None:
         if self.drawn < self._next:

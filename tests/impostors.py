@@ -43,6 +43,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "starts": ("reverse-start",),
     "transport": ("currot", "straight-line", "gradient", "self-paced"),
     "replay": ("plr", "accel", "sfl"),
+    "adversarial": ("paired",),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",

@@ -1,8 +1,8 @@
 """Students: who attempts the tasks. Nothing heavy is imported until one is built.
 
 Reinforcement learning: every algorithm of Stable-Baselines3 and sb3-contrib that learns from a
-vector environment, by name. Supervised: a PyTorch network. Simulated: students that score a
-teacher in seconds.
+vector environment, by name, and a pair of them for PAIRED. Supervised: a PyTorch network.
+Simulated: students that score a teacher in seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from currgym.registry import Registry
 
 __all__ = [
-    "CubeStudent", "GridStudent", "SB3Student", "ScoreCurve", "StudentEntry", "SupervisedStudent",
+    "CubeStudent", "GridStudent", "Pair", "SB3Student", "ScoreCurve", "StudentEntry",
+    "SupervisedStudent",
     "students", "teach",
 ]  # fmt: skip
 
@@ -87,6 +88,7 @@ students: Registry[StudentEntry] = Registry("student", _load_students)
 _ORIGINS = {
     "CubeStudent": "currgym.students.simulated",
     "GridStudent": "currgym.students.population",
+    "Pair": "currgym.students.pair",
     "SB3Student": "currgym.students.rl",
     "ScoreCurve": "currgym.students.simulated",
     "SupervisedStudent": "currgym.students.supervised",

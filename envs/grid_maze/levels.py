@@ -244,6 +244,33 @@ class MazeTasks(TaskSpace):
         agent, goal = order[last, blocks], order[last, blocks + 1]
         return self._pack(rank < blocks[:, None], agent, rng.integers(4, size=n), goal)
 
+    @property
+    def choices(self) -> tuple[int, int]:
+        """A cell each: the agent's, its direction (modulo 4), the goal's, then every block's."""
+        return self.max_blocks + 3, self.cells
+
+    def from_choices(self, choices: ArrayLike) -> IntArray:
+        """Return the mazes that rows of cells build, one after the other.
+
+        A goal on the agent's cell goes to the next one; a block on agent, goal or another block
+        changes nothing.
+
+        Raises:
+            ValueError: If the shape is wrong or a choice is no cell.
+        """
+        rows = np.asarray(choices, dtype=np.int64)
+        if rows.ndim != 2 or rows.shape[1] != self.choices[0]:
+            raise ValueError(f"choices must have shape (n, {self.choices[0]}), got {rows.shape}")
+        if ((rows < 0) | (rows >= self.cells)).any():
+            raise ValueError(f"choices must be cells from 0 to {self.cells - 1}")
+        agent, direction, goal = rows[:, 0], rows[:, 1] % 4, rows[:, 2]
+        goal = np.where(goal == agent, (goal + 1) % self.cells, goal)
+        walls = np.zeros((len(rows), self.cells), dtype=np.bool_)
+        index = np.arange(len(rows))
+        walls[index[:, None], rows[:, 3:]] = True
+        walls[index, agent] = walls[index, goal] = False
+        return self._pack(walls, agent, direction, goal)
+
     def edit(self, tasks: ArrayLike, rng: np.random.Generator, size: float = 0.1) -> IntArray:
         """Change a few cells: a block goes or comes, or (one time in five) agent or goal moves.
 

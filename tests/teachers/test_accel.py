@@ -26,7 +26,7 @@ def blocks(tasks: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(MAZES.walls(tasks)[:, 1:-1, 1:-1].sum(axis=(1, 2)))
 
 
-def test_it_begins_with_empty_rooms_and_is_told_so() -> None:
+def test_profile_begins_with_empty_rooms_and_is_told_so() -> None:
     teacher: Any = make_teacher("accel", MAZES, seed=0, warmup=40)
     assert teacher.needs == {"pvl", "probe"}
     assert teacher.privileges == {"initial"}
@@ -40,7 +40,7 @@ def test_it_begins_with_empty_rooms_and_is_told_so() -> None:
     assert make_teacher("accel", SQUARE, seed=0).privileges == frozenset()
 
 
-def test_a_generation_worked_by_hand() -> None:
+def test_trace_of_a_generation() -> None:
     """Three levels, replays of all, children of the better half alone, scored, kept."""
     teacher: Any = make_teacher(
         "accel", MAZES, seed=0, warmup=4, edit_rate=0.5, edits=1, replay_rate=1.0, capacity=6
@@ -87,7 +87,7 @@ def test_children_in_a_box_are_near_and_keep_the_seed() -> None:
         assert np.std(asked.tasks - 0.5) == pytest.approx(0.05 * np.sqrt(5), rel=0.25)
 
 
-def test_complexity_grows_as_far_as_the_score_leads() -> None:
+def test_profile_complexity_grows_as_far_as_the_score_leads() -> None:
     """The profile: from empty rooms to more blocks than random mazes ever have."""
     teacher: Any = make_teacher("accel", MazeTasks(9, 8), seed=0, warmup=10, capacity=100)
     over_time: list[float] = []

@@ -79,7 +79,7 @@ def test_small_temperatures_do_not_vanish() -> None:
     np.testing.assert_allclose(found, [0.0, 0.0, 0.0, 1.0], atol=1e-12)
 
 
-def test_ten_steps_worked_by_hand() -> None:
+def test_trace_of_ten_steps() -> None:
     teacher: Any = make_teacher(
         "plr", LINE, seed=0, warmup=3, replay_rate=1.0, temperature=0.5, staleness=0.25
     )
@@ -206,7 +206,7 @@ def test_every_score_is_asked_for_by_name(score: str) -> None:
 # New and old -------------------------------------------------------------------------------------
 
 
-def test_half_of_the_proposals_are_replays_of_the_best() -> None:
+def test_profile_half_of_the_proposals_are_replays_of_the_best() -> None:
     """The profile: after 200 levels a half is new, the other half mostly the few best ones."""
     teacher: Any = make_teacher("plr", LINE, seed=0, warmup=200, temperature=0.3)
     first = teacher.propose(200)

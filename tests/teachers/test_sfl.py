@@ -28,7 +28,7 @@ def inside(tasks: NDArray[Any], some: NDArray[Any]) -> NDArray[np.bool_]:
     return np.array([bytes(np.ascontiguousarray(task)) in known for task in tasks])
 
 
-def test_a_choice_worked_by_hand() -> None:
+def test_trace_of_a_choice() -> None:
     teacher: Any = make_teacher(
         "sfl", MAZES, seed=0, candidates=5, rollouts=4, keep=2, period=50, learnable_share=1.0
     )
@@ -57,7 +57,7 @@ def test_a_choice_worked_by_hand() -> None:
     assert inside(teacher.sample(20), tasks[[3, 1]]).all()
 
 
-def test_half_of_the_proposals_are_learnable_ones() -> None:
+def test_profile_half_of_the_proposals_are_learnable_ones() -> None:
     """The profile: half from the ten tasks nearest to p = 1/2, half anywhere."""
     teacher: Any = make_teacher("sfl", LINE, seed=0, candidates=100, rollouts=20, keep=10)
     asked = teacher.requests()
@@ -120,7 +120,8 @@ def test_returns_stand_in_for_successes() -> None:
     teach(student, teacher, attempts=3000, batch=10)
     shown = teacher.snapshot()
     assert shown["choices"] >= 2
-    assert 0.2 < shown["learnability"][0] <= 0.25  # half learnt
+    # Partly learnt, where most cells are locked or mastered.
+    assert 0.1 < shown["learnability"].max() <= 0.25
 
 
 def test_bad_arguments_are_named() -> None:

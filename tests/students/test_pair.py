@@ -1,0 +1,131 @@
+"""The pair: both learners on the same tickets, and the regret that the designer hears."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from currgym import BoxTasks, Curriculum, make_teacher
+from currgym.students import Pair
+from currgym.students.pair import Desk, pair_regret
+from currgym.teaching import Batch, Teacher
+
+
+class Listens(Teacher):
+    """Draws anywhere and keeps what it hears."""
+
+    spaces = frozenset({"box", "levels"})
+    needs = frozenset({"regret"})
+    name = "listens"
+
+    def __init__(self, space: Any, **given: Any) -> None:
+        super().__init__(space, **given)
+        self.heard: list[tuple[float, float, int]] = []
+
+    def _sample(self, n: int, rng: np.random.Generator) -> Any:
+        if self.space.kind == "levels":
+            return self.space.sample(n, rng)
+        return rng.random((n, self.space.unit_dim))
+
+    def _update(self, batch: Batch) -> None:
+        rows = zip(batch.scores["regret"], batch.raw_returns, batch.lengths, strict=True)
+        self.heard += [(float(a), float(b), int(c)) for a, b, c in rows]
+
+
+def test_regret_worked_by_hand() -> None:
+    assert pair_regret([0.2, 0.4], [0.9, 0.1]) == pytest.approx(0.6)
+    assert pair_regret([1.0], [0.5]) == -0.5  # a protagonist that is better
+
+
+def test_the_desk_gives_both_the_same_and_waits_for_both() -> None:
+    teacher = Listens(BoxTasks([0], [1]), seed=0)
+    desk = Desk(Curriculum(teacher, seed=0), attempts=2)
+    first = [desk.next("protagonist") for _ in range(3)]
+    assert [ticket for ticket, _, _ in first] == [0, 0, 1]
+    other = [desk.next("antagonist") for _ in range(4)]
+    assert [(t, float(task[0]), s) for t, task, s in other[:3]] == [
+        (t, float(task[0]), s) for t, task, s in first
+    ]
+    desk.done("antagonist", 1, 0.3, None, 10)
+    desk.done("protagonist", 0, 0.2, 1.0, 11)
+    desk.done("protagonist", 0, 0.4, 0.0, 12)
+    desk.done("antagonist", 0, 0.1, 1.0, 13)
+    assert teacher.heard == []
+    desk.done("antagonist", 0, 0.9, 1.0, 14)
+    # The antagonist's best less the protagonist's mean; the mean is the return; all steps count.
+    assert [tuple(np.round(row, 9)) for row in teacher.heard] == [(0.6, 0.3, 50)]
+    assert desk.curriculum.ledger.steps == 50
+    with pytest.raises(ValueError, match="attempts"):
+        Desk(Curriculum(teacher, seed=0), attempts=0)
+
+
+def maze_pair(**more: Any) -> Pair:
+    return Pair(
+        "currgym/GridMaze-v0", more.pop("teacher", "paired"), num_envs=4, seed=3,
+        env_parameters={"size": 7}, n_steps=64, batch_size=64, n_epochs=2, **more,
+    )  # fmt: skip
+
+
+def test_both_play_the_same_levels() -> None:
+    pair = maze_pair(attempts=2, teacher_parameters={"batch": 4})
+    played: dict[str, list[tuple[bytes, int]]] = {}
+    for role, learner in pair.learners.items():
+        seen = played[role] = []
+        curriculum = learner.venv.core.curriculum
+        settle = curriculum.settle
+
+        def noting(*given: Any, seen: Any = seen, settle: Any = settle, **columns: Any) -> Any:
+            outcomes = settle(*given, **columns)
+            pairs = zip(outcomes.tasks, outcomes.seeds.tolist(), strict=True)
+            seen.extend((task.tobytes(), seed) for task, seed in pairs)
+            return outcomes
+
+        curriculum.settle = noting
+    pair.learn(2500)
+    assert pair.steps >= 2500
+    assert pair.protagonist.steps == pair.antagonist.steps
+    counts = {
+        role: {level: levels.count(level) for level in levels} for role, levels in played.items()
+    }
+    done = [level for level, n in counts["protagonist"].items() if n == 2]
+    both = [level for level in done if counts["antagonist"].get(level) == 2]
+    assert len(both) == len(pair.desk.settled) > 10
+    assert all(n <= 2 for levels in counts.values() for n in levels.values())
+    # The designer learns, and the ledger counts the steps of both, and no more than there were.
+    assert pair.teacher.snapshot()["updates"] == len(pair.desk.settled) // 4
+    assert 0 < pair.ledger.steps <= pair.steps
+    weights = [learner.model.policy.action_net.weight for learner in pair.learners.values()]
+    assert not np.array_equal(*(w.detach().numpy() for w in weights))
+    pair.close()
+
+
+def test_any_teacher_may_design_and_the_pair_repeats() -> None:
+    first, second = (
+        maze_pair(teacher=Listens(space, seed=1)).learn(1200)
+        for space in [make_space(), make_space()]
+    )
+    assert isinstance(first.teacher, Listens)
+    assert isinstance(second.teacher, Listens)
+    assert first.teacher.heard == second.teacher.heard
+    assert len(first.teacher.heard) > 3
+    observation = np.zeros((1, 54), dtype=np.float32)
+    assert first.policy().act(observation) == second.policy().act(observation)
+    for regret, mean, _ in first.teacher.heard:
+        assert -1.0 <= regret <= 1.0 - mean
+
+
+def make_space() -> Any:
+    from currgym.envs.grid_maze import MazeTasks
+
+    return MazeTasks(7)
+
+
+def test_students_with_a_replay_buffer_are_refused() -> None:
+    with pytest.raises(ValueError, match="rollouts"):
+        Pair("currgym/CartPole-v0", student="dqn", num_envs=1)
+
+
+def test_a_designer_is_a_teacher_like_any_other() -> None:
+    assert make_teacher("paired", make_space(), seed=0).needs == {"regret"}
