@@ -30,6 +30,11 @@ _ENVIRONMENTS: dict[str, tuple[str, str | None, int | None]] = {
         999,
     ),
     "Pendulum-v0": (f"{_CLASSIC}.pendulum:Pendulum", f"{_CLASSIC}.vector:PendulumVector", 200),
+    "PointMassGate-v0": (
+        "currgym.envs.point_mass_gate:PointMassGate",
+        "currgym.envs.point_mass_gate:PointMassGateVector",
+        100,
+    ),
     "StumpTracks-v0": ("currgym.envs.stump_tracks:StumpTracks", None, 2000),
 }
 

@@ -19,6 +19,15 @@ POLICIES: dict[str, Policy] = {
     "currgym/MountainCarContinuous-v0": lambda observation: np.array(
         [1.0 if observation[1] >= 0 else -1.0], dtype=np.float32
     ),
+    # To the wall at x = 0.3: near enough to the middle for a gate's edges to matter.
+    "currgym/PointMassGate-v0": lambda observation: np.clip(
+        [
+            6.0 * (0.6 - observation[0]) - 5.0 * observation[1],
+            6.0 * (-3.0 - observation[2]) - 5.0 * observation[3],
+        ],
+        -10.0,
+        10.0,
+    ).astype(np.float32),
 }
 STEPS = {"currgym/Acrobot-v0": 300, "currgym/MountainCarContinuous-v0": 300}
 
