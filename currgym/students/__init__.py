@@ -15,8 +15,7 @@ from currgym.registry import Registry
 
 __all__ = [
     "CubeStudent", "GridStudent", "Pair", "SB3Student", "ScoreCurve", "StudentEntry",
-    "SupervisedStudent",
-    "students", "teach",
+    "SupervisedStudent", "students", "teach",
 ]  # fmt: skip
 
 
