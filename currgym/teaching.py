@@ -15,7 +15,7 @@ import math
 import pkgutil
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
@@ -28,7 +28,7 @@ from currgym.tasks import DiscreteTasks, TaskSpace
 
 __all__ = [
     "PRIVILEGES", "Batch", "Proposals", "ReturnScale", "Teacher", "TeacherLike", "make_teacher",
-    "register", "teacher_parameters", "teachers",
+    "register", "teacher_names", "teacher_parameters", "teachers",
 ]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
@@ -188,6 +188,8 @@ class Teacher(ABC):
     """Whether its requests are played as the student explores in training, not at its best."""
     files: ClassVar[frozenset[str]] = frozenset()
     """Parameters that may be the path of a file; a run keeps a copy of each."""
+    names_teachers: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that name other teachers, in a text or a list; their source decides a run too."""
     required: ClassVar[frozenset[str]] = frozenset()
     """Parameters that a run must give, though the teacher can be built from a space alone: without
     them it would not be what its name says."""
@@ -462,6 +464,12 @@ def teacher_parameters(cls: type[Teacher]) -> dict[str, inspect.Parameter]:
     return {
         k: p for k, p in parameters.items() if k not in ("self", "space", "seed", "return_range")
     }
+
+
+def teacher_names(names: str | Sequence[str]) -> list[str]:
+    """Return the teachers named by a parameter: a list, or a text with commas or plus signs."""
+    parts = names.replace("+", ",").split(",") if isinstance(names, str) else list(names)
+    return [str(part).strip() for part in parts]
 
 
 def make_teacher(

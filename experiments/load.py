@@ -174,6 +174,7 @@ def main() -> None:
     held = verdict(document)
     document["verdict"] = "illustration, no verdict" if arguments.short else held
     print(document["verdict"])
+    document["readme"] = readme_rows(document)
     target.write_text(json.dumps(document, indent=1))
 
 
@@ -218,6 +219,33 @@ def verdict(document: dict[str, Any]) -> dict[str, bool]:
     if "many_runs" in document:
         held["2,000 runs in under 15 minutes"] = document["many_runs"]["seconds"] < 60 * MINUTES
     return held
+
+
+def readme_rows(document: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the README's rows."""
+    rows = []
+    if "many_runs" in document:
+        cost = document["many_runs"]
+        rows.append(
+            {
+                "what": f"a study of {cost['runs']:,} runs of 1,000 attempts on {cost['cores']} "
+                "cores; its status; its report",
+                "figure": f"{cost['seconds']:.0f} s; {cost['status']['seconds']:.1f} s; "
+                f"{cost['report']['seconds']:.1f} s (peak of one process while it ran: "
+                f"{cost['memory']['peak_megabytes_of_one_process']:.0f} MB)",
+            }
+        )
+    if "long_run" in document:
+        cost = document["long_run"]
+        growth = max(process["growth"] for process in cost["memory"]["processes"])
+        rows.append(
+            {
+                "what": f"one run of {cost['episodes']:,} episodes; its report",
+                "figure": f"{cost['seconds']:.0f} s, memory grows by {growth:.1%} at most; "
+                f"{cost['report']['seconds']:.1f} s",
+            }
+        )
+    return rows
 
 
 def show(what: str, cost: dict[str, Any]) -> None:

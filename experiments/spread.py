@@ -170,6 +170,36 @@ def lock_step(kind: str, turns: int) -> Result:
     return result
 
 
+def readme_rows(results: Result) -> list[dict[str, str]]:
+    """Return the README's rows: what an episode costs more, or less, than here."""
+    rows = []
+    for kind in ATTEMPTS:
+        found = results[f"attempts, {kind} episodes"]
+        env = found["env"] or "50 ms of waiting"
+        figures = (
+            f"{name} {found[name]['overhead_ms']['median']:+.2f} ms (ratio "
+            f"{found[name]['ratio']['median']:.2f})"
+            for name in ("ordered", "any order")
+        )
+        rows.append(
+            {
+                "what": f"an episode of {env} in 2 Ray workers instead of here (whole attempts)",
+                "figure": "; ".join(figures),
+            }
+        )
+    for kind in STEPS:
+        found = results[f"lock_step, {kind} episodes"]
+        rows.append(
+            {
+                "what": f"16 {found['env']} in 2 Ray workers instead of here (lock-step, equal to "
+                "the bit): overhead an episode",
+                "figure": f"{found['overhead_ms_per_episode']:+.1f} ms (a step's ratio "
+                f"{found['workers']['ratio']['median']:.1f})",
+            }
+        )
+    return rows
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -198,6 +228,7 @@ def main() -> None:
     finally:
         if ours:
             disconnect()
+    results["readme"] = readme_rows(results)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "spread.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

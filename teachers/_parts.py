@@ -17,6 +17,7 @@ from currgym.teaching import (
     State,
     Teacher,
     make_teacher,
+    teacher_names,
     teacher_parameters,
     teachers,
 )
@@ -35,8 +36,7 @@ def listed(names: str | Sequence[str], parameter: str) -> list[str]:
     Raises:
         ValueError: If there is none.
     """
-    parts = names.replace("+", ",").split(",") if isinstance(names, str) else list(names)
-    found = [str(part).strip() for part in parts]
+    found = teacher_names(names)
     if not found or not all(found):
         raise ValueError(f"{parameter} must name at least one teacher, got {names!r}")
     return found

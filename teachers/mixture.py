@@ -49,6 +49,8 @@ class Mixture(Composite):
     45
     """
 
+    names_teachers = frozenset({"teacher", "other"})
+
     def __init__(
         self,
         space: TaskSpace,

@@ -23,7 +23,7 @@ import currgym
 from currgym.runs.config import RunConfig, environment_spec, package_versions
 from currgym.studies.arms import Arm
 from currgym.studies.spec import Panel, StudySpec
-from currgym.teaching import teachers
+from currgym.teaching import teacher_names, teacher_parameters, teachers
 
 __all__ = ["Cell", "cells_of", "code_of", "panel_question", "source_fingerprint"]
 
@@ -183,7 +183,8 @@ def _roots(config: RunConfig) -> tuple[str, ...]:
     from currgym.runs.session import session_module
     from currgym.students import students
 
-    roots = [teachers[config.teacher].__module__, session_module(config)]
+    settings = {**_preset(config.teacher, config.preset), **config.teacher_parameters}
+    roots = [*_teacher_modules(config.teacher, settings), session_module(config)]
     roots.append(students[config.student].origin.partition(":")[0])
     if config.kind == "rl":
         roots += _environment_modules(config.env)
@@ -192,6 +193,23 @@ def _roots(config: RunConfig) -> tuple[str, ...]:
 
         roots.append(families[config.env].__module__)
     return tuple(sorted({root for root in roots if root}))
+
+
+def _preset(teacher: str, preset: str | None) -> Mapping[str, Any]:
+    return teachers[teacher].presets[preset] if preset else {}
+
+
+def _teacher_modules(name: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return the modules of a teacher and of those that it consists of."""
+    cls = teachers[name]
+    found = [cls.__module__]
+    known = teacher_parameters(cls)
+    for parameter in sorted(cls.names_teachers):
+        for part in teacher_names(settings.get(parameter, known[parameter].default)):
+            plain, _, preset = part.partition(":")
+            if plain in teachers:  # building it says what is wrong with another name
+                found += _teacher_modules(plain, _preset(plain, preset))
+    return found
 
 
 def _environment_modules(env: str) -> list[str]:

@@ -153,3 +153,16 @@ def test_cells_come_seed_by_seed() -> None:
     assert [cell.seed for cell in found] == [4, 4, 4, 2, 2, 2]
     assert found[2].source == found[4].key
     assert found[5].source == found[1].key
+
+
+def test_the_source_of_a_teachers_parts_counts() -> None:
+    def modules(name: str, **parameters: Any) -> set[str]:
+        config = RunConfig("toy/cube", name, "cube", steps=100, teacher_parameters=parameters)
+        return set(cells_module._roots(config))
+
+    homes = {f"currgym.teachers.{name}" for name in ("mixture", "riac", "sfl")}
+    assert homes <= modules("mixture", teacher="riac", other="sfl")
+    plain = modules("mixture")
+    assert {"currgym.teachers.alp_gmm", "currgym.teachers.random"} <= plain
+    assert "currgym.teachers.riac" not in plain
+    assert "currgym.teachers.riac" not in modules("alp-gmm")
