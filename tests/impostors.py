@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -142,19 +143,20 @@ def main() -> int:
     """Print the table; 1 if an impostor passes for a teacher."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teacher", action="append", help="only this one (may be repeated)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--json", type=Path, help="write the table there, with its commit")
     arguments = parser.parse_args()
     table: dict[str, dict[str, Any]] = {}
     unnoticed: list[str] = []
-    for name in arguments.teacher or list(teachers):
-        if not module_of(name).exists():
-            unnoticed.append(f"{name}: no {module_of(name).name}")
-            continue
-        table[name] = {}
-        for stand_in in impostors_of(name):
-            failed = failures(name, stand_in)
+    names = arguments.teacher or list(teachers)
+    tested = [name for name in names if module_of(name).exists()]
+    unnoticed += [f"{name}: no {module_of(name).name}" for name in names if name not in tested]
+    pairs = [(name, stand_in) for name in tested for stand_in in impostors_of(name)]
+    with ThreadPoolExecutor(arguments.jobs) as pool:  # each test run is a process of its own
+        found = pool.map(failures, *zip(*pairs, strict=True)) if pairs else iter(())
+        for (name, stand_in), failed in zip(pairs, found, strict=True):
             noticed = sorted(f["test"].partition("::")[2] for f in failed if f["assertion"])
-            table[name][stand_in] = {
+            table.setdefault(name, {})[stand_in] = {
                 "noticed_by": noticed,
                 "other_failures": sorted(
                     f"{f['test'].partition('::')[2]}: {f['error']}"
