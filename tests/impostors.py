@@ -33,7 +33,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
     "servos": ("adarft", "window"),
-    "composition": ("mixture",),
+    "composition": ("mixture", "portfolio"),
     "progress": ("alp-gmm",),
     "bandits": ("bayes-band", "exp3s", "learning-progress", "sec", "stratified", "tscl"),
     "controls": ("yoked", "yoked-shuffled"),
