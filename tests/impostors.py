@@ -36,7 +36,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "composition": ("mixture", "portfolio"),
     "progress": ("alp-gmm",),
     "bandits": ("bayes-band", "exp3s", "learning-progress", "sec", "stratified", "tscl"),
-    "controls": ("yoked", "yoked-shuffled"),
+    "controls": ("static-best", "yoked", "yoked-shuffled"),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",
