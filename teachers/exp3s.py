@@ -198,8 +198,8 @@ class Exp3S(ArmTeacher):
         self._forget_chances()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the likeliest arms with their chances and last values, and the reward scale."""
-        shown = self._shown(last=self._last)
+        """Return the likeliest arms, their chances and last values (0: none), and the scale."""
+        shown = self._shown(last=np.nan_to_num(self._last))
         if self.rewards.count:
             shown["reward_low"], shown["reward_high"] = self.rewards.ends
         return {**shown, "rewards": self.rewards.count}

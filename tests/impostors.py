@@ -32,8 +32,8 @@ REPORT = "CURRGYM_IMPOSTOR_REPORT"
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
-    "servos": ("adarft", "window"),
-    "composition": ("mixture", "portfolio"),
+    "servos": ("adarft", "staged", "window"),
+    "composition": ("mixture", "portfolio", "staged"),
     "progress": ("alp-gmm",),
     "bandits": ("bayes-band", "exp3s", "learning-progress", "sec", "stratified", "tscl"),
     "controls": ("static-best", "yoked", "yoked-shuffled"),
