@@ -32,7 +32,7 @@ REPORT = "CURRGYM_IMPOSTOR_REPORT"
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "baselines": ("random", "target", "uniform-steps"),
     "schedules": ("easy-to-hard", "hard-to-easy", "cyclical", "window"),
-    "servos": ("adarft", "staged", "window"),
+    "gates": ("adarft", "staged"),
     "composition": ("mixture", "portfolio", "staged"),
     "progress": ("alp-gmm",),
     "bandits": ("bayes-band", "exp3s", "learning-progress", "sec", "stratified", "tscl"),

@@ -26,7 +26,7 @@ def feed(teacher: LearningProgress, arm: int, *successes: float, **columns: Any)
 
 def shares(teacher: LearningProgress, n: int = 20_000) -> Any:
     drawn = teacher.preview(n, np.random.default_rng(1))
-    return np.bincount(drawn, minlength=teacher.arms.n) / n
+    return np.bincount(drawn, minlength=cast(DiscreteTasks, teacher.space).n) / n
 
 
 def test_trace_worked_by_hand() -> None:
