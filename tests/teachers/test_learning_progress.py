@@ -21,7 +21,8 @@ def build(space: Any = THREE, **settings: Any) -> LearningProgress:
 
 def feed(teacher: LearningProgress, arm: int, *successes: float, **columns: Any) -> None:
     for success in successes:
-        teacher.update(Outcomes([arm], [success], successes=[success], **columns))
+        scores = {"abs_advantage": [success]}
+        teacher.update(Outcomes([arm], [success], successes=[success], scores=scores, **columns))
 
 
 def shares(teacher: LearningProgress, n: int = 20_000) -> Any:
