@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -11,78 +10,17 @@ from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
 from currgym.teachers._arms import ArmTeacher
+from currgym.teachers._rewards import Rescale, RewardScale
 from currgym.teaching import Batch, State, register
 
 __all__ = ["Exp3S"]
 
 FloatArray = NDArray[np.float64]
-Rescale = Literal["quantiles", "range"]
 Importance = Literal["policy", "weights"]
 Share = Literal["others", "all"]
 
 # A reward over a tiny chance must not decide the rest of the run by itself.
 MAX_STEP = 20.0
-
-
-class RewardScale:
-    """Rescales rewards to [-1, 1] by what was seen of them so far.
-
-    Args:
-        rule: ``"quantiles"``, the 20 % and 80 % ones of a reservoir sample, or ``"range"``, the
-            least and the greatest.
-        size: Of the reservoir.
-    """
-
-    LOW, HIGH = 0.2, 0.8
-
-    def __init__(self, rule: Rescale, size: int) -> None:
-        self.rule: Rescale = rule
-        self.size = size
-        self.count = 0
-        self.range = (np.inf, -np.inf)
-        self._sorted: list[float] = []
-
-    def add(self, reward: float, rng: np.random.Generator) -> None:
-        """Take note of a reward."""
-        self.count += 1
-        self.range = min(self.range[0], reward), max(self.range[1], reward)
-        if len(self._sorted) == self.size:
-            if rng.integers(self.count) >= self.size:
-                return
-            self._sorted.pop(int(rng.integers(self.size)))
-        bisect.insort(self._sorted, reward)
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The rewards that become -1 and 1."""
-        if self.rule == "range":
-            return self.range
-        return self._quantile(self.LOW), self._quantile(self.HIGH)
-
-    def _quantile(self, share: float) -> float:
-        place = share * (len(self._sorted) - 1)
-        below = int(place)
-        above = min(below + 1, len(self._sorted) - 1)
-        low, high = self._sorted[below], self._sorted[above]
-        return low + (place - below) * (high - low)
-
-    def __call__(self, reward: float) -> float:
-        """Return it in [-1, 1]."""
-        low, high = self.ends
-        if high <= low:  # all alike so far: neither good nor bad
-            return float(reward > high) - float(reward < low)
-        return min(max(2.0 * (reward - low) / (high - low) - 1.0, -1.0), 1.0)
-
-    def state(self) -> State:
-        """Return plain arrays and numbers."""
-        return {"count": self.count, "range": list(self.range), "sorted": np.array(self._sorted)}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` returned."""
-        self.count = int(state["count"])
-        low, high = state["range"]
-        self.range = float(low), float(high)
-        self._sorted = np.asarray(state["sorted"]).tolist()
 
 
 @register(
@@ -260,8 +198,8 @@ class Exp3S(ArmTeacher):
         self._forget_chances()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the likeliest arms with their chances and last values, and the reward scale."""
-        shown = self._shown(last=self._last)
+        """Return the likeliest arms, their chances and last values (0: none), and the scale."""
+        shown = self._shown(last=np.nan_to_num(self._last))
         if self.rewards.count:
             shown["reward_low"], shown["reward_high"] = self.rewards.ends
         return {**shown, "rewards": self.rewards.count}

@@ -264,8 +264,8 @@ class TSCL(ArmTeacher):
         self._forget_chances()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the likeliest arms with their chances, expected slopes and last scores."""
-        shown = self._shown(slope=self._q, last=self._last)
+        """Return the likeliest arms, their chances, expected slopes and last scores (0: none)."""
+        shown = self._shown(slope=self._q, last=np.nan_to_num(self._last))
         if self.algorithm == "naive":
             shown["block_arm"], shown["block_left"] = self._block
         return shown

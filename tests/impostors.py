@@ -39,12 +39,13 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "bandits": ("exp3s", "tscl", "learning-progress", "bayes-band", "sec", "stratified"),
     "pools": ("procurl", "skew"),
     "servos": ("adarft", "window"),
-    "composition": ("mixture",),
-    "controls": ("yoked", "yoked-shuffled"),
+    "composition": ("mixture", "portfolio", "staged"),
+    "controls": ("yoked", "yoked-shuffled", "static-best"),
     "starts": ("reverse-start",),
     "transport": ("currot", "straight-line", "gradient", "self-paced"),
     "replay": ("plr", "accel", "sfl"),
     "adversarial": ("paired",),
+    "gates": ("adarft", "staged"),
 }
 EQUAL = {
     ("random", "target"): "the default target distribution is uniform over the space",

@@ -27,7 +27,7 @@ def feed(teacher: BayesBand, arm: int, *successes: float, **columns: Any) -> Non
 
 def shares(teacher: BayesBand, n: int = 4000) -> Any:
     drawn = teacher.preview(n, np.random.default_rng(1))
-    return np.bincount(drawn, minlength=teacher.arms.n) / n
+    return np.bincount(drawn, minlength=cast(DiscreteTasks, teacher.space).n) / n
 
 
 def test_trace_worked_by_hand() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from currgym import BoxTasks, DiscreteTasks, Outcomes, make_teacher
 from currgym.students.simulated import CubeStudent, teach
-from currgym.teachers.exp3s import Exp3S, RewardScale
+from currgym.teachers._rewards import RewardScale
+from currgym.teachers.exp3s import Exp3S
 
 LINE = BoxTasks([0], [3])
 # Arm and return of each attempt, three bins.

@@ -21,12 +21,13 @@ def build(space: Any = THREE, **settings: Any) -> LearningProgress:
 
 def feed(teacher: LearningProgress, arm: int, *successes: float, **columns: Any) -> None:
     for success in successes:
-        teacher.update(Outcomes([arm], [success], successes=[success], **columns))
+        scores = {"abs_advantage": [success]}
+        teacher.update(Outcomes([arm], [success], successes=[success], scores=scores, **columns))
 
 
 def shares(teacher: LearningProgress, n: int = 20_000) -> Any:
     drawn = teacher.preview(n, np.random.default_rng(1))
-    return np.bincount(drawn, minlength=teacher.arms.n) / n
+    return np.bincount(drawn, minlength=cast(DiscreteTasks, teacher.space).n) / n
 
 
 def test_trace_worked_by_hand() -> None:

@@ -31,7 +31,7 @@ def feed(teacher: TSCL, attempts: list[tuple[int, float]] = ATTEMPTS) -> None:
 
 def shares(teacher: TSCL, n: int = 4000) -> Any:
     drawn = teacher.preview(n, np.random.default_rng(1))
-    return (np.bincount(drawn, minlength=teacher.arms.n) / n).tolist()
+    return (np.bincount(drawn, minlength=cast(DiscreteTasks, teacher.space).n) / n).tolist()
 
 
 def test_trace_online() -> None:
