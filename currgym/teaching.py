@@ -190,6 +190,8 @@ class Teacher(ABC):
     """Parameters that may be the path of a file; a run keeps a copy of each."""
     names_teachers: ClassVar[frozenset[str]] = frozenset()
     """Parameters that name other teachers, in a text or a list; their source decides a run too."""
+    default_parts: ClassVar[tuple[str, ...]] = ()
+    """Teachers that it may consist of where such a parameter is None."""
     required: ClassVar[frozenset[str]] = frozenset()
     """Parameters that a run must give, though the teacher can be built from a space alone: without
     them it would not be what its name says."""
@@ -466,7 +468,7 @@ def teacher_parameters(cls: type[Teacher]) -> dict[str, inspect.Parameter]:
     }
 
 
-def teacher_names(names: str | Sequence[str]) -> list[str]:
+def teacher_names(names: str | Sequence[Any]) -> list[str]:
     """Return the teachers named by a parameter: a list, or a text with commas or plus signs."""
     parts = names.replace("+", ",").split(",") if isinstance(names, str) else list(names)
     return [str(part).strip() for part in parts]

@@ -139,6 +139,9 @@ class Portfolio(Composite):
 
     spaces = frozenset({"box", "discrete"})
 
+    names_teachers = frozenset({"teachers"})
+    default_parts = DEFAULT_TEACHERS
+
     def __init__(
         self,
         space: TaskSpace,

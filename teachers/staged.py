@@ -131,6 +131,8 @@ class Staged(Composite):
     (1, True)
     """
 
+    names_teachers = frozenset({"stages"})
+
     def __init__(
         self,
         space: TaskSpace,

@@ -205,7 +205,9 @@ def _teacher_modules(name: str, settings: Mapping[str, Any]) -> list[str]:
     found = [cls.__module__]
     known = teacher_parameters(cls)
     for parameter in sorted(cls.names_teachers):
-        for part in teacher_names(settings.get(parameter, known[parameter].default)):
+        value = settings.get(parameter, known[parameter].default)
+        named = cls.default_parts if value is None else value
+        for part in teacher_names(named) if isinstance(named, (str, list, tuple)) else ():
             plain, _, preset = part.partition(":")
             if plain in teachers:  # building it says what is wrong with another name
                 found += _teacher_modules(plain, _preset(plain, preset))

@@ -165,4 +165,7 @@ def test_the_source_of_a_teachers_parts_counts() -> None:
     plain = modules("mixture")
     assert {"currgym.teachers.alp_gmm", "currgym.teachers.random"} <= plain
     assert "currgym.teachers.riac" not in plain
+    assert {"currgym.teachers.exp3s", "currgym.teachers.random"} <= modules("portfolio")
+    assert "currgym.teachers.riac" in modules("staged", stages=["riac", "alp-gmm:recent"])
+    assert "currgym.teachers.riac" not in modules("staged", stages=[0.5, 1.0])
     assert "currgym.teachers.riac" not in modules("alp-gmm")
