@@ -61,9 +61,9 @@ class Exp3S(ArmTeacher):
             1,000 arms, 10 a side at most. Of examples: slices; None is groups or single ones.
         signal: ``"return"``; ``"loss"``, the decrease of ``scores["loss"]`` since the arm's last;
             or the name of a score that is progress itself.
-        eta: Step of the log weights, above 0. Default of the paper.
-        epsilon: Share of uniform choices, in (0, 1]. Default of the paper.
-        beta: Bonus of every arm, at least 0. Default of the paper.
+        eta: Step of the log weights, above 0. As the paper is usually quoted (not checked).
+        epsilon: Share of uniform choices, in (0, 1]. As the paper is usually quoted (not checked).
+        beta: Bonus of every arm, at least 0. As the paper is usually quoted (not checked).
         per_step: Divide progress by the length of the attempt, as the paper does.
         rescale: ``"quantiles"`` (the paper's) or ``"range"``.
         reservoir: Rewards kept for the quantiles, at least 2.

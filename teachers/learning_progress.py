@@ -48,7 +48,7 @@ class LearningProgress(ArmTeacher):
             1,000 arms, 10 a side at most. Of examples: slices; None is groups or single ones.
         rate: Of both averages, in (0, 1].
         theta: Success rate around which changes count most, in (0, 0.5]; 0.5 leaves rates as they
-            are. Default of the paper.
+            are. As the paper is usually quoted (not checked).
         chance: Success rate of a random policy, in [0, 1), which is what counts as 0.
         centre: Standardised progress at which the sigmoid is 1/2.
         slope: Of the sigmoid, above 0.

@@ -12,7 +12,7 @@ from currgym.teaching import Teacher, teachers
 
 __all__ = ["CONTROLS", "Arm", "with_controls", "with_reference"]
 
-CONTROLS = frozenset({"uniform-steps", "yoked", "yoked-shuffled"})
+CONTROLS = frozenset({"static-best", "uniform-steps", "yoked", "yoked-shuffled"})
 """Teachers that stand in a comparison to explain it, not to win it."""
 
 
