@@ -38,7 +38,6 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "networks": ("goal-gan", "setter-solver", "vds"),
     "bandits": ("exp3s", "tscl", "learning-progress", "bayes-band", "sec", "stratified"),
     "pools": ("procurl", "skew"),
-    "servos": ("adarft", "window"),
     "composition": ("mixture", "portfolio", "staged"),
     "controls": ("yoked", "yoked-shuffled", "static-best"),
     "starts": ("reverse-start",),

@@ -36,6 +36,7 @@ def test_ours_are_there() -> None:
 SMALL: dict[str, dict[str, Any]] = {
     "currot": {"particles": 24},
     "goal-gan": {"iterations": 10, "pretraining": 10},
+    "paired": {},
     "self-paced": {},
     "setter-solver": {"hidden_size": 8, "steps": 1},
     "vds": {"members": 2, "batches": 2, "epochs": 1, "candidates": 100},

@@ -112,7 +112,7 @@ def test_a_cloud_holds_given_points_equally_often() -> None:
 
 def test_snapshot_is_small() -> None:
     wide = BoxTasks([0] * 20, [1] * 20)
-    teacher = cast(StraightLine, make_teacher("straight-line", wide, seed=0, particles=2000))
+    teacher = cast(StraightLine, make_teacher("straight-line", wide, seed=0, particles=500))
     assert teacher.snapshot()["tasks"].nbytes <= 40_000
 
 
