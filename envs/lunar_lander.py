@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from gymnasium.error import DependencyNotInstalled
 
 from currgym.envs.base import Parameter, TaskRange
-from currgym.envs.classic.base import ClassicEnv
+from currgym.envs.physics_base import PhysicsEnv
 
 try:
     with warnings.catch_warnings():
@@ -45,7 +45,7 @@ class _Physics(lunar_lander.LunarLander):
         return self._step(self, action)
 
 
-class LunarLander(ClassicEnv):
+class LunarLander(PhysicsEnv):
     """A lander comes down between two flags; the task sets gravity, wind and the engines.
 
     ## Description

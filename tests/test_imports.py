@@ -71,7 +71,11 @@ def test_teachers_import_the_core_and_helpers_only(path: Path) -> None:
 @pytest.mark.parametrize("path", sources("envs"), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_environments_import_the_core_and_their_own_folder(path: Path) -> None:
     relative = path.relative_to(ROOT / "envs")
-    own: tuple[str, ...] = ("currgym.envs.base", "currgym.envs.vector_base")
+    own: tuple[str, ...] = (
+        "currgym.envs.base",
+        "currgym.envs.physics_base",
+        "currgym.envs.vector_base",
+    )
     if len(relative.parts) > 1:
         own += (f"currgym.envs.{relative.parts[0]}",)
     for name in ours(path):

@@ -260,7 +260,7 @@ class TestRegistry:
 
     def test_wrong_names_are_answered_with_the_nearest(self) -> None:
         with pytest.raises(
-            ValueError, match=r"unknown teacher 'alp_gmm': did you mean 'alp-gmm'\?"
+            ValueError, match=r"unknown teacher 'alp_gmm': did you mean 'alp-gmm' or"
         ):
             make_teacher("alp_gmm", BOX)
         with pytest.raises(ValueError, match=r"unknown teacher 'zzz': there are .*alp-gmm, "):

@@ -111,7 +111,7 @@ def told(snapshot: Snapshot) -> str:
         elif isinstance(value, (int, float)):
             parts.append(f"{label} {number(float(value))}")
         elif isinstance(value, np.ndarray) and name not in _DRAWN:
-            if value.size == 0:
+            if value.size == 0 or not np.isfinite(value).any():
                 continue
             if value.ndim == 1 and value.size <= 6:
                 parts.append(f"{label} ({', '.join(number(float(v)) for v in value)})")

@@ -12,7 +12,7 @@ from gymnasium.envs.classic_control.acrobot import AcrobotEnv
 from numpy import cos, sin
 
 from currgym.envs.base import Parameter, TaskRange
-from currgym.envs.classic.base import ClassicEnv
+from currgym.envs.physics_base import PhysicsEnv
 
 __all__ = ["Acrobot"]
 
@@ -57,7 +57,7 @@ class _Physics(AcrobotEnv):
         return dtheta1, dtheta2, ddtheta1, ddtheta2, 0.0
 
 
-class Acrobot(ClassicEnv):
+class Acrobot(PhysicsEnv):
     """Two links swing their tip over a bar; the task sets the bar's height and the motor.
 
     ## Description

@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from currgym.envs.base import Parameter, TaskRange
-from currgym.envs.classic.base import ClassicEnv
+from currgym.envs.physics_base import PhysicsEnv
 
 __all__ = ["CartPole"]
 
 
-class CartPole(ClassicEnv):
+class CartPole(PhysicsEnv):
     """A cart balances a pole; the task sets what the pole and its gravity are like.
 
     ## Description

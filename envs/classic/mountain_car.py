@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.envs.classic_control.continuous_mountain_car import Continuous_MountainCarEnv
 
 from currgym.envs.base import Parameter, TaskRange
-from currgym.envs.classic.base import ClassicEnv
+from currgym.envs.physics_base import PhysicsEnv
 
 __all__ = ["MountainCarContinuous"]
 
@@ -45,7 +45,7 @@ class _Physics(Continuous_MountainCarEnv):
         return self.state, reward, terminated, False, {}
 
 
-class MountainCarContinuous(ClassicEnv):
+class MountainCarContinuous(PhysicsEnv):
     """A weak car swings itself up a hill; the task sets the engine and the flag.
 
     ## Description

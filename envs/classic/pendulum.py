@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium.envs.classic_control.pendulum import PendulumEnv
 
 from currgym.envs.base import Parameter, TaskRange
-from currgym.envs.classic.base import ClassicEnv
+from currgym.envs.physics_base import PhysicsEnv
 
 __all__ = ["Pendulum"]
 
 
-class Pendulum(ClassicEnv):
+class Pendulum(PhysicsEnv):
     """A motor swings a pendulum up; the task sets gravity and the motor's strength.
 
     ## Description

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from currgym.envs.classic.base import ClassicEnv
 from currgym.envs.classic.cartpole import CartPole
 from currgym.envs.classic.mountain_car import MountainCarContinuous
 from currgym.envs.classic.pendulum import Pendulum
+from currgym.envs.physics_base import PhysicsEnv
 from currgym.envs.vector_base import BoolArray, FloatArray, NativeTaskVectorEnv
 
 __all__ = ["CartPoleVector", "MountainCarContinuousVector", "PendulumVector"]
@@ -39,7 +39,7 @@ class _ClassicVector(NativeTaskVectorEnv):
         **kwargs: As in :class:`currgym.envs.vector_base.NativeTaskVectorEnv`.
     """
 
-    _single: ClassicEnv
+    _single: PhysicsEnv
     state_size: ClassVar[int] = 2
     num_constants: ClassVar[int] = 5
 

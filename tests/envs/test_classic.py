@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from currgym.envs.base import Parameter
 from currgym.envs.classic import Acrobot, CartPole, MountainCarContinuous, Pendulum
-from currgym.envs.classic.base import ClassicEnv
+from currgym.envs.physics_base import PhysicsEnv
 
 Array = NDArray[Any]
 Policy = Callable[[Array, int], Any]
 
-ENVIRONMENTS: dict[type[ClassicEnv], str] = {
+ENVIRONMENTS: dict[type[PhysicsEnv], str] = {
     CartPole: "CartPole-v1",
     Pendulum: "Pendulum-v1",
     MountainCarContinuous: "MountainCarContinuous-v0",
@@ -31,7 +31,7 @@ ENVIRONMENTS: dict[type[ClassicEnv], str] = {
 }
 EVERY = [(cls, p) for cls in ENVIRONMENTS for p in cls.parameters]
 # Each swings itself up, or keeps the cart about where it is.
-POLICIES: dict[type[ClassicEnv], Policy] = {
+POLICIES: dict[type[PhysicsEnv], Policy] = {
     CartPole: lambda obs, step: step % 2,
     Pendulum: lambda obs, step: np.array([2.0 if obs[2] >= 0 else -2.0], dtype=np.float32),
     MountainCarContinuous: lambda obs, step: np.array(
@@ -47,16 +47,16 @@ def names(value: Any) -> str:
     return value.name if isinstance(value, Parameter) else value.__name__
 
 
-def only(cls: type[ClassicEnv], name: str, **kwargs: Any) -> ClassicEnv:
+def only(cls: type[PhysicsEnv], name: str, **kwargs: Any) -> PhysicsEnv:
     """An environment of which just one parameter varies."""
     (parameter,) = [p for p in cls.parameters if p.name == name]
     fixed = {p.name: p.default for p in cls.parameters if p.varies}
     return make(cls, tasks={**fixed, name: (parameter.low, parameter.high)}, **kwargs)
 
 
-def make(cls: type[ClassicEnv], **kwargs: Any) -> ClassicEnv:
+def make(cls: type[PhysicsEnv], **kwargs: Any) -> PhysicsEnv:
     build: Any = cls
-    env: ClassicEnv = build(**kwargs)
+    env: PhysicsEnv = build(**kwargs)
     return env
 
 
@@ -87,7 +87,7 @@ def noise(env: gymnasium.Env[Any, Any], seed: int, size: float = 1.0) -> Policy:
 
 @pytest.mark.parametrize("cls", ENVIRONMENTS)
 @pytest.mark.parametrize("seed", range(3))
-def test_default_task_is_gymnasiums_environment(cls: type[ClassicEnv], seed: int) -> None:
+def test_default_task_is_gymnasiums_environment(cls: type[PhysicsEnv], seed: int) -> None:
     ours = gymnasium.make(f"currgym/{cls.__name__}-v0")
     theirs = gymnasium.make(ENVIRONMENTS[cls])
     if cls is not CartPole:  # whose angle is bounded by what the original pole can reach
@@ -108,7 +108,7 @@ def test_default_task_is_gymnasiums_environment(cls: type[ClassicEnv], seed: int
 
 
 @pytest.mark.parametrize(("cls", "parameter"), EVERY, ids=names)
-def test_every_parameter_is_live(cls: type[ClassicEnv], parameter: Parameter) -> None:
+def test_every_parameter_is_live(cls: type[PhysicsEnv], parameter: Parameter) -> None:
     env = only(cls, parameter.name)
     grid = np.linspace(parameter.low, parameter.high, 11)
     task = env.default_task.copy()
@@ -121,14 +121,14 @@ def test_every_parameter_is_live(cls: type[ClassicEnv], parameter: Parameter) ->
     assert changed >= (1 if parameter.name in BOUNDS else 10)
 
 
-def heavy(env: ClassicEnv) -> Policy:
+def heavy(env: PhysicsEnv) -> Policy:
     """A controller that knows the task: it holds the pole while it can be held."""
     rate = np.sqrt(env.physics.gravity / (4 / 3 * env.physics.length))
     weights = np.array([0.02, 0.02, 1.0, 1 / rate])
     return lambda obs, step: int(obs @ weights > 0)
 
 
-def energy(env: ClassicEnv) -> Policy:
+def energy(env: PhysicsEnv) -> Policy:
     """Swings up by pumping energy, then holds."""
     g, limit = env.physics.g, env.physics.max_torque
 
@@ -143,7 +143,7 @@ def energy(env: ClassicEnv) -> Policy:
     return act
 
 
-CONTROLLERS: dict[type[ClassicEnv], Callable[[ClassicEnv], Policy]] = {
+CONTROLLERS: dict[type[PhysicsEnv], Callable[[PhysicsEnv], Policy]] = {
     CartPole: heavy,
     Pendulum: energy,
     MountainCarContinuous: lambda env: POLICIES[MountainCarContinuous],
@@ -164,7 +164,7 @@ def test_every_classic_declares_what_varies_by_default() -> None:
 
 
 @pytest.mark.parametrize(("cls", "name"), DECLARED)
-def test_difficulty_rises_as_declared(cls: type[ClassicEnv], name: str) -> None:
+def test_difficulty_rises_as_declared(cls: type[PhysicsEnv], name: str) -> None:
     # Where the other parameter leaves something to show.
     tasks = {
         (CartPole, "gravity"): {"half_length": 0.08},
@@ -189,7 +189,7 @@ def test_difficulty_rises_as_declared(cls: type[ClassicEnv], name: str) -> None:
 
 
 @pytest.mark.parametrize("cls", ENVIRONMENTS)
-def test_history_leaves_no_trace(cls: type[ClassicEnv]) -> None:
+def test_history_leaves_no_trace(cls: type[PhysicsEnv]) -> None:
     used = make(cls, tasks={p.name: (p.low, p.high) for p in cls.parameters})
     tasks = used.task_space.sample(4, np.random.default_rng(0))
     for seed, task in enumerate(tasks):
@@ -206,7 +206,7 @@ def test_history_leaves_no_trace(cls: type[ClassicEnv]) -> None:
 
 
 @pytest.mark.parametrize("cls", ENVIRONMENTS)
-def test_copies_go_on_alike(cls: type[ClassicEnv]) -> None:
+def test_copies_go_on_alike(cls: type[PhysicsEnv]) -> None:
     env = make(cls, observe_task=True)
     env.reset(seed=4, options={"task": env.task_space.high})
     env.step(env.action_space.sample())
@@ -221,14 +221,14 @@ def test_copies_go_on_alike(cls: type[ClassicEnv]) -> None:
 # What the checker says of Gymnasium's own: unbounded velocities, torques beyond [-1, 1].
 @pytest.mark.filterwarnings("ignore:.*Box observation space m.*imum value is -?infinity")
 @pytest.mark.filterwarnings("ignore:.*symmetric and normalized space")
-def test_check_env_at_the_ends(cls: type[ClassicEnv], parameter: Parameter, end: int) -> None:
+def test_check_env_at_the_ends(cls: type[PhysicsEnv], parameter: Parameter, end: int) -> None:
     value = (parameter.low, parameter.high)[end]
     env = make(cls, tasks={parameter.name: value})
     check_env(env, skip_render_check=True)
 
 
 @pytest.mark.parametrize("cls", ENVIRONMENTS)
-def test_observations_stay_inside_their_space(cls: type[ClassicEnv]) -> None:
+def test_observations_stay_inside_their_space(cls: type[PhysicsEnv]) -> None:
     env = make(cls, tasks={p.name: (p.low, p.high) for p in cls.parameters}, observe_task=True)
     corners = np.random.default_rng(0).integers(0, 2, (30, env.task_space.unit_dim))
     for seed, task in enumerate(env.task_space.from_unit(corners)):
@@ -242,7 +242,7 @@ def test_observations_stay_inside_their_space(cls: type[ClassicEnv]) -> None:
 
 
 @pytest.mark.parametrize("cls", ENVIRONMENTS)
-def test_pictures_show_the_task(cls: type[ClassicEnv]) -> None:
+def test_pictures_show_the_task(cls: type[PhysicsEnv]) -> None:
     env = gymnasium.make(f"currgym/{cls.__name__}-v0", render_mode="rgb_array")
     assert env.render_mode == "rgb_array"
     env.reset(seed=0)
@@ -269,7 +269,7 @@ def test_pictures_show_the_task(cls: type[ClassicEnv]) -> None:
 
 
 @pytest.mark.parametrize("cls", ENVIRONMENTS)
-def test_rendering_without_a_mode_warns(cls: type[ClassicEnv]) -> None:
+def test_rendering_without_a_mode_warns(cls: type[PhysicsEnv]) -> None:
     env = make(cls)
     env.reset(seed=0)
     with pytest.warns(UserWarning, match="without a render mode"):
@@ -278,7 +278,7 @@ def test_rendering_without_a_mode_warns(cls: type[ClassicEnv]) -> None:
 
 
 @pytest.mark.parametrize("cls", ENVIRONMENTS)
-def test_docstring_tables_tell_the_truth(cls: type[ClassicEnv]) -> None:
+def test_docstring_tables_tell_the_truth(cls: type[PhysicsEnv]) -> None:
     text = cls.__doc__ or ""
     headings = "Description, Action Space, Observation Space, Rewards, Starting State, Episode End"
     for heading in [*headings.split(", "), "Task parameters", "Arguments", "Version History"]:

@@ -13,14 +13,14 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from currgym.envs.classic import CartPole, MountainCarContinuous, Pendulum
-from currgym.envs.classic.base import ClassicEnv
 from currgym.envs.classic.vector import CartPoleVector
+from currgym.envs.physics_base import PhysicsEnv
 from currgym.envs.vector_base import NativeTaskVectorEnv
 from currgym.tasks import BoxTasks
 
 Array = NDArray[Any]
 
-CLASSES: dict[str, type[ClassicEnv]] = {
+CLASSES: dict[str, type[PhysicsEnv]] = {
     "CartPole": CartPole,
     "Pendulum": Pendulum,
     "MountainCarContinuous": MountainCarContinuous,

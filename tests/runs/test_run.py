@@ -200,6 +200,8 @@ def test_resume_of_a_finished_run_changes_nothing(digits: Any) -> None:
 def plain_equal(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(plain_equal(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(plain_equal(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, np.ndarray):
         return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
     return bool(a == b)
@@ -234,7 +236,11 @@ def test_log_rebuilds_the_teacher(digits: Any, name: str) -> None:
     assert plain_equal(rebuild_teacher(run.folder).state_dict(), saved)
 
 
-@pytest.mark.parametrize("name", [n for n in BOXED if n not in ORDERED])
+# Its student is a pair, which no toy is.
+ON_TOYS = [n for n in BOXED if n not in {*ORDERED, "paired"}]
+
+
+@pytest.mark.parametrize("name", ON_TOYS)
 def test_log_of_a_toy_rebuilds_the_teacher(tmp_path: Path, name: str) -> None:
     given = {"log": [[0.1, 0.2], [0.8, 0.4]]} if "log" in teachers[name].required else {}
     config = RunConfig(

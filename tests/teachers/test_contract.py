@@ -36,7 +36,9 @@ def test_ours_are_there() -> None:
 SMALL: dict[str, dict[str, Any]] = {
     "currot": {"particles": 24},
     "goal-gan": {"iterations": 10, "pretraining": 10},
+    "mixture": {"teacher_parameters": {"history_size": 250}},
     "paired": {},
+    "portfolio": {"teachers": ["exp3s", "random"]},
     "self-paced": {},
     "setter-solver": {"hidden_size": 8, "steps": 1},
     "vds": {"members": 2, "batches": 2, "epochs": 1, "candidates": 100},

@@ -1,4 +1,4 @@
-"""The four classic environments' base: Gymnasium's own physics, its constants set by the task."""
+"""Base of environments with Gymnasium's own physics, whose constants the task sets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from currgym.envs.base import TaskEnv, TaskRange
 
-__all__ = ["ClassicEnv"]
+__all__ = ["PhysicsEnv"]
 
 
-class ClassicEnv(TaskEnv):
+class PhysicsEnv(TaskEnv):
     """A Gymnasium environment whose constants are set anew at every reset.
 
     The physics stays Gymnasium's object and shares this environment's random generator, so that the
