@@ -38,6 +38,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -147,14 +148,14 @@ class Marks:
         """Wrap what the phases consist of."""
         from currgym.runs.checkpoints import Checkpoints
         from currgym.runs.run import Run
-        from currgym.teachers import alp_gmm
+        from currgym.teachers import _gmm
 
         self.wrap(Run, "_train", "training")
         self.wrap(Checkpoints, "save", "checkpoint")
         self.wrap(Checkpoints, "prune", "checkpoint")
         self.wrap(Run, "_load", "restore")
         self.wrap(Run, "_finish", "finish")
-        self.wrap(alp_gmm, "fit_mixture", "fit")
+        self.wrap(_gmm, "fit_mixture", "fit")
         if "supervised" in kinds:
             from currgym.runs.examples import SupervisedSession
             from currgym.students.supervised import SupervisedStudent
@@ -285,6 +286,8 @@ class Bench:
             main(arguments)
         except SystemExit as stop:
             code = int(stop.code or 0)
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(code)
