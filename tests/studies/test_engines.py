@@ -194,7 +194,7 @@ def begin(study: Study, jobs: int = 2) -> subprocess.Popen[str]:
 
 def slow_study(folder: Path, helpers: Any) -> Study:
     """A study whose runs take a while and write checkpoints only when they are asked to."""
-    arms = [Arm("slow", "test-slow", parameters={"pause": 0.4})]
+    arms = [Arm("slow", "test-slow", parameters={"pause": 0.15})]
     study: Study = helpers.make_study(folder, arms, [0, 1], checkpoint_every=1e9)
     return study
 
