@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -299,14 +300,26 @@ def _read_file(path: Path, package: str, time: int, size: int) -> tuple[bytes, t
 @functools.cache
 def _source(name: str) -> Path | None:
     loaded = sys.modules.get(name)
-    origin = getattr(loaded, "__file__", None)
     if loaded is None:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            return None
-        origin = getattr(spec, "origin", None)
+        origin = getattr(_spec(name), "origin", None)
+    else:
+        origin = getattr(loaded, "__file__", None)
     return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Return where a module lies, without importing its parents, which may bring all of torch."""
+    home, _, _ = name.rpartition(".")
+    try:
+        if not home:
+            return importlib.util.find_spec(name)
+        if home in sys.modules:
+            inside = getattr(sys.modules[home], "__path__", None)
+        else:
+            inside = getattr(_spec(home), "submodule_search_locations", None)
+        return None if inside is None else PathFinder.find_spec(name, inside)
+    except (ImportError, ValueError):
+        return None
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
