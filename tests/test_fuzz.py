@@ -19,10 +19,10 @@ _spec.loader.exec_module(fuzz)
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what is said of odd numbers is not the point
-def test_sixty_malformed_inputs_give_clean_errors() -> None:
-    result = fuzz.fuzz(range(5000, 5060))
+def test_thirty_malformed_inputs_give_clean_errors() -> None:
+    result = fuzz.fuzz(range(5000, 5030))
     assert result["failures"] == []
-    assert result["exit_codes"].get("2", 0) > 5  # they were really refused
+    assert result["exit_codes"].get("2", 0) > 3  # they were really refused
 
 
 def test_a_planted_pickle_would_run_if_it_were_loaded(

@@ -1,33 +1,47 @@
-"""Runs the command line, kills it with SIGKILL at chosen moments, and resumes it."""
+"""Runs the command line in processes of its own, kills them with SIGKILL, and resumes.
+
+The processes are forked from this one: torch takes seconds to import, and they are many.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import time
+import warnings
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from currgym.cli import main
 from currgym.runs.comparing import compare_runs, first_difference
 
 __all__ = ["assert_same_run", "first_difference", "kill_after_checkpoint", "run"]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def start(arguments: list[str], cwd: Path) -> tuple[BaseProcess, Path]:
+    """Return a process that runs the command line, and the file of what it says."""
+    said = cwd / "said.txt"
+
+    def work() -> None:
+        os.chdir(cwd)
+        with said.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        main(arguments)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on
+        process.start()
+    return process, said
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "currgym", *arguments]
-
-
-def run(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done
+def run(*arguments: str, cwd: Path) -> None:
+    process, said = start(list(arguments), cwd)
+    process.join()
+    assert process.exitcode == 0, (process.exitcode, said.read_text())
 
 
 def checkpoints(folder: Path) -> list[int]:
@@ -41,21 +55,18 @@ def kill_after_checkpoint(arguments: list[str], folder: Path, later: float, cwd:
     Returns whether the process was still running.
     """
     before = checkpoints(folder)
-    process = subprocess.Popen(
-        command(*arguments), cwd=cwd, env=environment(), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+    process, said = start(arguments, cwd)
     deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
+    while process.is_alive() and time.monotonic() < deadline:
         now = checkpoints(folder)
         if now and now != before:
             time.sleep(later)
             break
         time.sleep(0.005)
-    alive = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate()
-    assert alive or process.returncode == 0, output
+    alive = process.is_alive()
+    process.kill()
+    process.join()
+    assert alive or process.exitcode == 0, said.read_text()
     return alive
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from currgym.cli import main
-
 _spec = importlib.util.spec_from_file_location("killing", Path(__file__).with_name("killing.py"))
 assert _spec is not None
 assert _spec.loader is not None
@@ -40,15 +38,15 @@ DIGITS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [PPO, SAC, DIGITS], ids=["ppo", "sac", "supervised"])
 def test_killed_and_resumed_equals_uninterrupted(arguments: list[str], tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as ended:  # here: what is killed has processes of its own
-        main(["train", *arguments, "--seed", "3", "--out", str(tmp_path / "whole")])
-    assert not ended.value.code
+    killing.run("train", *arguments, "--seed", "3", "--out", "whole", cwd=tmp_path)
     rng = np.random.default_rng(0)
     out = tmp_path / "killed"
     start = ["train", *arguments, "--seed", "3", "--out", "killed", "--checkpoint-every", "0.3"]
     killed = killing.kill_after_checkpoint(start, out, rng.uniform(0, 0.3), tmp_path)
     times = int(killed)
-    if not (out / "summary.json").exists():
+    for _ in range(2):
+        if (out / "summary.json").exists():
+            break
         times += killing.kill_after_checkpoint(
             ["resume", "killed"], out, rng.uniform(0, 0.3), tmp_path
         )
@@ -59,15 +57,15 @@ def test_killed_and_resumed_equals_uninterrupted(arguments: list[str], tmp_path:
 
 
 @pytest.mark.slow
-def test_three_kills_of_the_experiment(tmp_path: Path) -> None:
+def test_two_kills_of_the_experiment(tmp_path: Path) -> None:
     """Uniform over time and aimed at phases; ``experiments/faults.py`` does 200."""
     script = Path(__file__).parents[2] / "experiments" / "faults.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--kills", "3", "--only", "supervised", "--out", "."],
+        [sys.executable, str(script), "--kills", "2", "--only", "supervised", "--out", "."],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "faults.json").read_text())
-    assert result["kills"] == 3 == sum(result["by_phase"].values())
+    assert result["kills"] == 2 == sum(result["by_phase"].values())
     assert result["equal_to_twin"] == result["trials"] >= 1
     assert result["problems"] == []
