@@ -56,6 +56,7 @@ from currgym.studies.sweep import (
     arms,
     carry_out,
     code_of,
+    heat_map,
     judged,
     oracle,
     privileges,
@@ -226,32 +227,6 @@ def show(document: dict[str, Any]) -> None:
         console.print(f"does not apply: {arm} ({why})")
 
 
-def draw(document: dict[str, Any], path: Path) -> None:
-    """Draw the table as a heat map."""
-    import matplotlib.pyplot as plt
-
-    challenges = document["challenges"]
-    labels = list(dict.fromkeys(arm for about in challenges.values() for arm in about["mean"]))
-    if not labels:
-        return
-    grid = np.array([[about["mean"].get(arm, np.nan) for about in challenges.values()]
-                     for arm in labels])  # fmt: skip
-    order = np.argsort(-np.nanmean(grid, axis=1), kind="stable")
-    figure, axes = plt.subplots(figsize=(9.0, 1.6 + 0.28 * len(labels)), layout="constrained")
-    image = axes.imshow(grid[order], cmap="viridis", vmin=0.0, vmax=100.0, aspect="auto")
-    axes.set_xticks(range(len(challenges)), list(challenges), rotation=35, ha="right")
-    axes.set_yticks(range(len(labels)), [labels[i] for i in order])
-    for i, row in enumerate(grid[order]):
-        for j, value in enumerate(row):
-            if np.isfinite(value):
-                colour = "black" if value > 55.0 else "white"
-                axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=7)
-    figure.colorbar(image, ax=axes, label="per cent of the oracle")
-    axes.set_title("Simulated students: every teacher at its defaults", loc="left")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
 def main() -> None:
     """Run what is missing, and sum up."""
     parser = argparse.ArgumentParser(
@@ -278,7 +253,9 @@ def main() -> None:
     document = sum_up(read(path), refused, planned=not options.short)
     document["readme"] = readme_rows(document)
     stem.with_suffix(".json").write_text(json.dumps(document, indent=1))
-    draw(document, stem.with_suffix(".png"))
+    means = {challenge: about["mean"] for challenge, about in document["challenges"].items()}
+    title = "Simulated students: every teacher at its defaults"
+    heat_map(means, title, stem.with_suffix(".png"))
     show(document)
 
 

@@ -30,8 +30,8 @@ from currgym.teaching import Teacher, teachers
 
 __all__ = [
     "ATTEMPTS", "FLOOR", "SEEDS", "SMALLEST_EFFECT", "VARIANTS", "Direction", "Job", "Row",
-    "against", "arms", "carry_out", "code_of", "judged", "oracle", "privileges", "read", "shares",
-    "taught",
+    "against", "arms", "by_level", "carry_out", "code_of", "heat_map", "judged", "oracle",
+    "privileges", "read", "shares", "taught",
 ]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
@@ -243,17 +243,35 @@ def carry_out(
 # What they say -----------------------------------------------------------------------------------
 
 
-def shares(rows: Mapping[Job, Row], part: str, challenge: str, level: float = 0.0) -> Shares:
-    """Return per cent of the oracle by arm, in the order of seeds that every arm has."""
-    found: dict[str, dict[int, float]] = {}
+def by_level(
+    rows: Mapping[Job, Row], part: str, challenge: str, levels: Iterable[float]
+) -> dict[float, Shares]:
+    """Return per cent of the oracle by level and arm, in the order of seeds that all of them have.
+
+    Args:
+        rows: As they were read; those of code that has changed are passed over.
+        part: Of the experiment.
+        challenge: Of the students.
+        levels: On the axis of the part; those without rows are left empty.
+    """
+    found: dict[float, dict[str, dict[int, float]]] = {float(level): {} for level in levels}
     for job, row in rows.items():
-        if (job.part, job.challenge, job.level) == (part, challenge, level) and (
-            job.code == code_of(job.arm)
-        ):
+        if (job.part, job.challenge) != (part, challenge) or job.level not in found:
+            continue
+        if job.code == code_of(job.arm):
             share = 100.0 * row.score / row.oracle if row.oracle else 0.0
-            found.setdefault(job.arm, {})[job.seed] = share
-    common = set.intersection(*map(set, found.values())) if found else set()
-    return {arm: np.array([by[s] for s in sorted(common)]) for arm, by in found.items()}
+            found[job.level].setdefault(job.arm, {})[job.seed] = share
+    seeds = [set(values) for arms in found.values() for values in arms.values()]
+    common = sorted(set.intersection(*seeds)) if seeds else []
+    return {
+        level: {arm: np.array([by[s] for s in common]) for arm, by in arms.items()}
+        for level, arms in found.items()
+    }
+
+
+def shares(rows: Mapping[Job, Row], part: str, challenge: str, level: float = 0.0) -> Shares:
+    """Return the same of one level: arm -> per cent of the oracle, in the order of its seeds."""
+    return by_level(rows, part, challenge, [level])[level]
 
 
 def against(values: Shares, baseline: str) -> dict[str, tuple[FloatArray, FloatArray]]:
@@ -297,3 +315,33 @@ def judged(
         }
         for label, c in found.items()
     }
+
+
+def heat_map(columns: Mapping[str, Mapping[str, float]], title: str, path: Path) -> None:
+    """Draw means as a table of colours, the arm that is best over all columns first.
+
+    Args:
+        columns: Column -> arm -> mean per cent of the oracle.
+        title: Above the table.
+        path: PNG file.
+    """
+    import matplotlib.pyplot as plt
+
+    labels = list(dict.fromkeys(arm for means in columns.values() for arm in means))
+    if not labels:
+        return
+    grid = np.array([[means.get(arm, np.nan) for means in columns.values()] for arm in labels])
+    order = np.argsort(-np.nanmean(grid, axis=1), kind="stable")
+    figure, axes = plt.subplots(figsize=(9.0, 1.6 + 0.28 * len(labels)), layout="constrained")
+    image = axes.imshow(grid[order], cmap="viridis", vmin=0.0, vmax=100.0, aspect="auto")
+    axes.set_xticks(range(len(columns)), list(columns), rotation=35, ha="right")
+    axes.set_yticks(range(len(labels)), [labels[i] for i in order])
+    for i, row in enumerate(grid[order]):
+        for j, value in enumerate(row):
+            if np.isfinite(value):
+                colour = "black" if value > 55.0 else "white"
+                axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=7)
+    figure.colorbar(image, ax=axes, label="per cent of the oracle")
+    axes.set_title(title, loc="left")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
