@@ -45,10 +45,11 @@ class StartBuffer(Teacher):
     was reached.
 
     Differences: an episode contributes one state, not all of its states, since an outcome is one
-    row. ``share`` and ``capacity`` are this library's. The paper's other variants, by temporal
-    difference error and by return, are left out: they are scores of a state, and outcomes score
-    episodes. ``C`` counts remembered states, not all that ever were; an archive's entry is each of
-    them, not one a cell; and the student learns as usual, where Go-Explore acts at random.
+    row. ``share`` and ``capacity`` are this library's: of the first paper only the abstract was
+    read, and what others say of its variants. Those by temporal difference error and by return
+    are left out: they score a state, and outcomes score episodes. ``C`` counts remembered states,
+    not all that ever were; an archive's entry is each of them, not one a cell; and the student
+    learns as usual, where Go-Explore acts at random.
 
     >>> from currgym import BoxTasks, Outcomes, make_teacher
     >>> space = BoxTasks([-1.0], [1.0], names=["x"])

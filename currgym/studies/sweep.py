@@ -30,7 +30,7 @@ from currgym.teaching import Teacher, teachers
 
 __all__ = [
     "ATTEMPTS", "FLOOR", "SEEDS", "SMALLEST_EFFECT", "VARIANTS", "Direction", "Job", "Row",
-    "against", "arms", "by_level", "carry_out", "code_of", "heat_map", "judged", "oracle",
+    "against", "arms", "by_level", "carry_out", "code_of", "heat_map", "judged", "learns", "oracle",
     "privileges", "read", "shares", "taught",
 ]  # fmt: skip
 
@@ -96,6 +96,11 @@ def arms() -> tuple[list[str], dict[str, str]]:
     labels = dict.fromkeys([*teachers, *VARIANTS])
     refused = {arm: why for arm in labels if (why := refusal(arm)) is not None}
     return [arm for arm in labels if arm not in refused], refused
+
+
+def learns(arm: str) -> bool:
+    """Tell whether an arm's teacher looks at outcomes at all."""
+    return type(teacher_of(arm, GridStudent()))._update is not Teacher._update
 
 
 def privileges(arm: str) -> frozenset[str]:
