@@ -399,16 +399,20 @@ class CurriculumVectorEnv(_Wrapper):
             hints = []
             if "probe" in missing:
                 hints.append(
-                    "probes have to be executed by your loop (vec.curriculum.requests(); pass "
-                    "provides=['probe'] when it does)"
+                    "probes have to be executed by a currgym run, or by your loop "
+                    "(vec.curriculum.requests(); pass provides=['probe'] when it does)"
                 )
             others = ", ".join(sorted(missing - {"probe"}))
             if others:
-                hints.append(f"a vector environment cannot give {others}")
+                hints.append(
+                    f"a vector environment cannot give {others} by itself, and this one's "
+                    "`scores` do not name it: an environment that can lists the name in its "
+                    "attribute `scores` and tells the number in info at every step"
+                )
             name = getattr(teacher, "name", "") or type(teacher).__name__
             raise ValueError(
                 f"teacher {name!r} needs {', '.join(sorted(missing))}: {'; '.join(hints)}. "
-                "Use a currgym run, or a teacher that does without"
+                "Or use a teacher that does without"
             )
         return needs & _FROM_VALUES
 

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from currgym.envs.visited import Visited
 from currgym.seeds import EpisodeSeed, generator
 from currgym.tasks import BoxTasks, Difficulty, Kind, TaskSpace
 
@@ -279,7 +280,8 @@ class LevelEnv(gymnasium.Env[Any, Any]):
 class TaskEnv(LevelEnv):
     """Base class of environments with task parameters.
 
-    Subclasses set ``parameters`` besides what :class:`LevelEnv` asks for.
+    Subclasses set ``parameters`` besides what :class:`LevelEnv` asks for, and ``starts`` with
+    :meth:`_state_as_start` where parameters are the state in which an episode starts.
 
     Args:
         tasks: Which parameters vary, and how far (see :func:`box_tasks`).
@@ -288,6 +290,12 @@ class TaskEnv(LevelEnv):
 
     parameters: ClassVar[tuple[Parameter, ...]]
     difficulty: ClassVar[Difficulty | None] = None
+    starts: ClassVar[tuple[str, ...]] = ()
+    """Parameters that are the state in which an episode starts.
+
+    Of those that vary, ``info`` of every step tells the value in one of the states that the episode
+    has visited, each as likely, as the score ``reached.<name>``.
+    """
     task_space: BoxTasks
 
     def __init__(
@@ -296,6 +304,12 @@ class TaskEnv(LevelEnv):
         space, default = box_tasks(self.parameters, tasks, self.difficulty)
         super().__init__(space, default, observe_task=observe_task)
         self._constants = {p.name: float(p.default) for p in self.parameters}
+        live = dict(zip(space.names, (space.low < space.high).tolist(), strict=True))
+        self.reached = {f"reached.{s}": i for i, s in enumerate(self.starts) if live.get(s)}
+        """Scores that tell visited states -> their place in :meth:`_state_as_start`."""
+        self.scores = (*self.scores, *self.reached)
+        self._visited = Visited(1, len(self.starts)) if self.reached else None
+        self._steps = np.zeros(1, dtype=np.int64)
 
     def values(self, task: FloatArray) -> dict[str, float]:
         """Return all parameters by name, those outside the task at their defaults."""
@@ -303,3 +317,26 @@ class TaskEnv(LevelEnv):
             **self._constants,
             **dict(zip(self.task_space.names, task.tolist(), strict=True)),
         }
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode, as :meth:`LevelEnv.reset` does."""
+        begun = super().reset(seed=seed, options=options)
+        if self._visited is not None:
+            self._steps[0] = 0
+            self._visited.begin(0, self.np_random)
+        return begun
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Advance one step, as :meth:`LevelEnv.step` does, and tell a visited state."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self._visited is not None:
+            self._steps += 1
+            told = self._visited.tell(np.array([self._state_as_start()]), self._steps)[0].tolist()
+            info.update({name: told[place] for name, place in self.reached.items()})
+        return observation, reward, terminated, truncated, info
+
+    def _state_as_start(self) -> NDArray[Any]:
+        """Return the values of :attr:`starts` with which an episode would start here."""
+        raise NotImplementedError

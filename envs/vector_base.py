@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from currgym.envs.base import EpisodeSlot, LevelEnv, task_by_name
+from currgym.envs.base import EpisodeSlot, LevelEnv, TaskEnv, task_by_name
+from currgym.envs.visited import Visited
 from currgym.seeds import EpisodeSeed, generator
 from currgym.tasks import TaskSpace
 
@@ -29,7 +30,8 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     Each sub-environment has its own generator, task, time limit and queue, and goes through the
     same episodes as ``SyncVectorEnv`` over single environments would, to the bit, in all three
     autoreset modes. Subclasses set ``single_class`` and implement :meth:`_begin`, :meth:`_advance`,
-    :meth:`_observe` and :meth:`_states`.
+    :meth:`_observe` and :meth:`_states`, and :meth:`_scores` where ``single_class`` declares scores
+    beyond its ``starts``.
 
     Args:
         num_envs: Number of sub-environments.
@@ -89,6 +91,10 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self._over = np.zeros(num_envs, dtype=np.bool_)
         self._begun = np.zeros(num_envs, dtype=np.bool_)
         self._all_begun = False
+        self._reached = single.reached if isinstance(single, TaskEnv) else {}
+        self._visited: Visited | None = None
+        if isinstance(single, TaskEnv) and self._reached:
+            self._visited = Visited(num_envs, len(single.starts))
 
     @property
     def tasks(self) -> NDArray[Any]:
@@ -222,8 +228,7 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
                 infos[name], infos[f"_{name}"] = column, stepped
         elif np.count_nonzero(stepped):
             for name, column in told.items():
-                # As Gymnasium leaves it where a sub-environment says nothing.
-                infos[name], infos[f"_{name}"] = column * stepped, stepped.copy()
+                infos[name], infos[f"_{name}"] = _where(stepped, column), stepped.copy()
         return self._observation(), rewards, terminations, truncations, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -305,6 +310,8 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             if self.observe_task:
                 self._unit_tasks[i] = self.task_space.to_unit(task)[0]
             self._begin(i, self._single.values(task), self._generator(i))
+            if self._visited is not None:
+                self._visited.begin(i, self._generator(i))
         self._elapsed[rows] = 0
         self._returns[rows] = 0.0
         return {"task": shown, "_task": restarted}
@@ -317,7 +324,7 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             final_obs[i] = observation[i]
         final_info: dict[str, Any] = {}
         for name, column in told.items():
-            final_info[name], final_info[f"_{name}"] = column * done, done.copy()
+            final_info[name], final_info[f"_{name}"] = _where(done, column), done.copy()
         return {
             "final_obs": final_obs,
             "_final_obs": done.copy(),
@@ -333,6 +340,12 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def _scores(self) -> dict[str, Any]:
         """Return what ``info`` tells besides success after this step, new arrays."""
+        assert self._visited is not None  # other scores are told by the subclass that has them
+        told = self._visited.tell(self._states_as_starts(), self._elapsed)
+        return {name: told[:, place].copy() for name, place in self._reached.items()}
+
+    def _states_as_starts(self) -> NDArray[Any]:
+        """Return all states as the single environment's ``starts``, ``(num_envs, starts)``."""
         raise NotImplementedError
 
     def _begin(self, i: int, values: dict[str, Any], rng: np.random.Generator) -> None:
@@ -354,6 +367,11 @@ class NativeTaskVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     def _place(self, values: dict[str, Any], state: NDArray[Any]) -> None:
         """Set constants and state of the single environment that draws."""
         raise NotImplementedError
+
+
+def _where(told: BoolArray, column: NDArray[Any]) -> NDArray[Any]:
+    """Return a column as Gymnasium leaves it where a sub-environment says nothing."""
+    return np.where(told, column, np.zeros_like(column))
 
 
 def _whole(seed: Any) -> int | None:

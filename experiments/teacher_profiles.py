@@ -31,15 +31,9 @@ baseline challenge, as illustrations.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import astuple, dataclass, fields
-from functools import cache
-from multiprocessing import get_context
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,28 +42,35 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np
 
-from currgym import make_teacher
-from currgym.statistics import Plan, conclude, conclude_bar, contrasts, t_interval
-from currgym.students.population import CHALLENGES, GridStudent, oracle_score
-from currgym.students.simulated import CubeStudent, teach
-from currgym.studies.cells import source_fingerprint
-from currgym.teaching import teachers
+from currgym.statistics import conclude_bar, t_interval
+from currgym.students.population import CHALLENGES, GridStudent
+from currgym.students.simulated import CubeStudent
+from currgym.studies.sweep import (
+    ATTEMPTS,
+    FLOOR,
+    SEEDS,
+    SMALLEST_EFFECT,
+    Job,
+    Row,
+    against,
+    arms,
+    carry_out,
+    code_of,
+    heat_map,
+    judged,
+    oracle,
+    privileges,
+    read,
+    shares,
+    taught,
+)
 
 RESULTS = Path(__file__).parent / "results"
-ATTEMPTS, BATCH, SEEDS = 5_000, 10, 30
+BATCH = 10
 CUBE_ATTEMPTS = 20_000
-SMALLEST_EFFECT = 10.0
-BASELINE, FLOOR = "learning-progress", "random"
+BASELINE = "learning-progress"
 ORIGINAL = {"covar-gmm": 69.0, "riac": 48.0, "alp-gmm": 37.0}
 MARGIN = 3.0
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "learning-progress": ("learning-progress", {"bins": 10, "measure": "return"}),
-    "learning-progress:7": ("learning-progress", {"bins": 7, "measure": "return"}),
-    "learning-progress:13": ("learning-progress", {"bins": 13, "measure": "return"}),
-    "learning-progress:success": ("learning-progress", {}),
-    "alp-gmm:recent": ("alp-gmm", {"preset": "recent"}),
-}
-"""Arms beside the registered names at their defaults."""
 ON_AXES = ("random", "alp-gmm", "covar-gmm", "riac", "learning-progress", "plr")
 NOISE, DELAYS = (0.0, 0.05, 0.1, 0.2), (0, 16, 64, 256, 1024)
 CUBE_ROWS = (
@@ -80,73 +81,6 @@ CUBE_ROWS = (
     "learning-progress:13",
 )
 SHORT_ARMS = ("random", "alp-gmm", "learning-progress")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One student under one teacher.
-
-    Attributes:
-        part: ``"profile"``, ``"noise"``, ``"delay"`` or ``"cube"``.
-        arm: Label.
-        challenge: Of the student.
-        level: Noise, or delay in attempts; 0 elsewhere.
-        seed: Of student, teacher and curriculum.
-        code: Hash of the source of teacher and student.
-    """
-
-    part: str
-    arm: str
-    challenge: str
-    level: float
-    seed: int
-    code: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """What came of a job."""
-
-    score: float
-    oracle: float
-    microseconds: float
-
-
-def settings(arm: str) -> tuple[str, dict[str, Any]]:
-    """Return (teacher, parameters) of an arm."""
-    return VARIANTS.get(arm, (arm, {}))
-
-
-@cache
-def code_of(arm: str) -> str:
-    """Return a hash of the source that decides an arm's rows."""
-    name = settings(arm)[0]
-    if name not in teachers:
-        return ""  # rows of a teacher that is no more
-    module = teachers[name].__module__
-    homes = ("currgym.students.population", "currgym.students.simulated")
-    return source_fingerprint(module, *homes)[:12]
-
-
-def refusal(arm: str) -> str | None:
-    """Return why an arm cannot teach these students, or None."""
-    name, parameters = settings(arm)
-    student = GridStudent()
-    try:
-        teacher = make_teacher(name, student.task_space, seed=0, return_range=(0, 1), **parameters)
-        lacking = teacher.needs - student.provides - {"successes", "returns", "probe", "seeds"}
-        if lacking or teacher.required:
-            return f"needs {', '.join(sorted(lacking | teacher.required))}"
-    except (ValueError, TypeError) as error:
-        return str(error).partition(":")[0]
-    return None
-
-
-def arms() -> tuple[list[str], dict[str, str]]:
-    """Return the arms that fit, and why the others do not."""
-    labels = dict.fromkeys([*teachers, *VARIANTS])
-    refused = {arm: why for arm in labels if (why := refusal(arm)) is not None}
-    return [arm for arm in labels if arm not in refused], refused
 
 
 def jobs(fitting: Iterable[str], seeds: Iterable[int], short: bool) -> Iterator[Job]:
@@ -168,132 +102,19 @@ def jobs(fitting: Iterable[str], seeds: Iterable[int], short: bool) -> Iterator[
                 yield Job("cube", arm, "cube", 0.0, seed, code_of(arm))
 
 
-@cache
-def _oracle(challenge: str, seed: int, attempts: int) -> float:
-    return oracle_score(GridStudent(challenge, seed=seed), attempts, BATCH)
-
-
 def run(job: Job, attempts: int) -> Row:
     """Teach one student."""
-    name, parameters = settings(job.arm)
-    student: Any
-    batch, delay = BATCH, 0
     if job.part == "cube":
-        student, oracle, batch, attempts = (
-            CubeStudent(10, 2, seed=job.seed),
-            100.0,
-            1,
-            CUBE_ATTEMPTS,
-        )
-    else:
-        noise = job.level if job.part == "noise" else None
-        delay = int(job.level) if job.part == "delay" else 0
-        student = GridStudent(job.challenge, seed=job.seed, noise=noise)
-        oracle = _oracle(job.challenge, job.seed, attempts)
-    teacher = make_teacher(
-        name, student.task_space, seed=job.seed, return_range=(0, 1), **parameters
-    )
-    start = time.process_time()
-    curve = teach(
-        student, teacher, attempts, batch=batch, delay=delay, every=attempts, seed=job.seed
-    )
-    return Row(curve.final, oracle, (time.process_time() - start) / attempts * 1e6)
+        cube = CubeStudent(10, 2, seed=job.seed)
+        return taught(job, cube, 100.0, CUBE_ATTEMPTS, batch=1)
+    noise = job.level if job.part == "noise" else None
+    delay = int(job.level) if job.part == "delay" else 0
+    student = GridStudent(job.challenge, seed=job.seed, noise=noise)
+    best = oracle(job.challenge, job.seed, attempts)
+    return taught(job, student, best, attempts, batch=BATCH, delay=delay)
 
 
-HEADER = [f.name for f in (*fields(Job), *fields(Row))]
-
-
-def read(path: Path) -> dict[Job, Row]:
-    """Return the rows that are there."""
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        return {
-            Job(r["part"], r["arm"], r["challenge"], float(r["level"]), int(r["seed"]), r["code"]):
-            Row(float(r["score"]), float(r["oracle"]), float(r["microseconds"]))
-            for r in csv.DictReader(file)
-            if r["microseconds"]
-        }  # fmt: skip
-
-
-def prune(path: Path) -> None:
-    """Drop rows made by code that has changed since."""
-    kept = {job: row for job, row in read(path).items() if job.code == code_of(job.arm)}
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows((*astuple(job), *astuple(row)) for job, row in kept.items())
-
-
-def carry_out(todo: list[Job], path: Path, attempts: int, workers: int) -> None:
-    """Run what is missing, writing each row as it comes."""
-    from rich.progress import Progress, TimeRemainingColumn
-
-    new = not path.exists()
-    with (
-        path.open("a", newline="") as file,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        Progress(*Progress.get_default_columns(), TimeRemainingColumn()) as progress,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(HEADER)
-        bar = progress.add_task("students", total=len(todo))
-        waiting: dict[Future[Row], Job] = {}
-        queue = iter(todo)
-        while True:
-            while len(waiting) < 4 * workers and (job := next(queue, None)) is not None:
-                waiting[pool.submit(run, job, attempts)] = job
-            if not waiting:
-                break
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                job, row = waiting.pop(future), future.result()
-                numbers = (row.score, row.oracle, round(row.microseconds, 1))
-                writer.writerow([*astuple(job), *(round(x, 4) for x in numbers)])
-                progress.advance(bar)
-            file.flush()
-
-
-Shares = dict[str, np.ndarray]
-
-
-def shares(rows: dict[Job, Row], part: str, challenge: str, level: float = 0.0) -> Shares:
-    """Return per cent of the oracle by arm, in the order of seeds that every arm has."""
-    found: dict[str, dict[int, float]] = {}
-    for job, row in rows.items():
-        if (job.part, job.challenge, job.level) == (part, challenge, level) and (
-            job.code == code_of(job.arm)
-        ):
-            share = 100.0 * row.score / row.oracle if row.oracle else 0.0
-            found.setdefault(job.arm, {})[job.seed] = share
-    common = set.intersection(*map(set, found.values())) if found else set()
-    return {arm: np.array([by[s] for s in sorted(common)]) for arm, by in found.items()}
-
-
-def judged(values: Shares, baseline: str, planned: bool) -> dict[str, dict[str, Any]]:
-    """Return each arm's difference from a baseline, with its verdict."""
-    others = tuple(arm for arm in values if arm != baseline)
-    if baseline not in values or not others or len(values[baseline]) < 2:
-        return {}
-    plan = Plan("per cent of the oracle", baseline, others, SMALLEST_EFFECT, SEEDS)
-    paired = plan.paired("simulated")
-    found = contrasts(values, baseline, np.random.default_rng(0), paired=paired)
-    return {
-        arm: {
-            "difference": round(c.difference.estimate, 2),
-            "low": round(c.difference.low, 2),
-            "high": round(c.difference.high, 2),
-            "p": c.adjusted_p,
-            "verdict": conclude(
-                plan, "simulated", len(values[arm]), c.difference, planned, c.adjusted_p
-            ).word,
-        }
-        for arm, c in found.items()
-    }
-
-
-def sum_up(rows: dict[Job, Row], refused: dict[str, str], planned: bool) -> dict[str, Any]:
+def sum_up(rows: Mapping[Job, Row], refused: dict[str, str], planned: bool) -> dict[str, Any]:
     """Return the document: shares, verdicts, costs, failures."""
     document: dict[str, Any] = {
         "attempts": ATTEMPTS, "batch": BATCH, "smallest_effect": SMALLEST_EFFECT,
@@ -305,8 +126,8 @@ def sum_up(rows: dict[Job, Row], refused: dict[str, str], planned: bool) -> dict
             "seeds": len(next(iter(values.values()), ())),
             "mean": {arm: round(float(v.mean()), 1) for arm, v in values.items() if len(v)},
             "sd": {arm: round(float(v.std(ddof=1)), 1) for arm, v in values.items() if len(v) > 1},
-            f"against {BASELINE}": judged(values, BASELINE, planned),
-            f"against {FLOOR}": judged(values, FLOOR, planned),
+            f"against {BASELINE}": judged(against(values, BASELINE), BASELINE, planned),
+            f"against {FLOOR}": judged(against(values, FLOOR), FLOOR, planned),
         }
     for part, levels in (("noise", NOISE), ("delay", DELAYS)):
         document["axes"][part] = {
@@ -333,7 +154,7 @@ def sum_up(rows: dict[Job, Row], refused: dict[str, str], planned: bool) -> dict
         if job.part == "profile" and job.challenge == "baseline":
             costs.setdefault(job.arm, []).append(row.microseconds)
     document["microseconds_an_attempt"] = {a: round(float(np.median(c))) for a, c in costs.items()}
-    document["privileges"] = {arm: sorted(told) for arm in costs if (told := _privileges(arm))}
+    document["privileges"] = {arm: sorted(told) for arm in costs if (told := privileges(arm))}
     document["fails"] = {
         challenge: [
             arm
@@ -343,11 +164,6 @@ def sum_up(rows: dict[Job, Row], refused: dict[str, str], planned: bool) -> dict
         for challenge, about in document["challenges"].items()
     }
     return document
-
-
-def _privileges(arm: str) -> frozenset[str]:
-    name, parameters = settings(arm)
-    return make_teacher(name, GridStudent().task_space, seed=0, **parameters).privileges
 
 
 def readme_rows(document: dict[str, Any]) -> list[dict[str, str]]:
@@ -411,32 +227,6 @@ def show(document: dict[str, Any]) -> None:
         console.print(f"does not apply: {arm} ({why})")
 
 
-def draw(document: dict[str, Any], path: Path) -> None:
-    """Draw the table as a heat map."""
-    import matplotlib.pyplot as plt
-
-    challenges = document["challenges"]
-    labels = list(dict.fromkeys(arm for about in challenges.values() for arm in about["mean"]))
-    if not labels:
-        return
-    grid = np.array([[about["mean"].get(arm, np.nan) for about in challenges.values()]
-                     for arm in labels])  # fmt: skip
-    order = np.argsort(-np.nanmean(grid, axis=1), kind="stable")
-    figure, axes = plt.subplots(figsize=(9.0, 1.6 + 0.28 * len(labels)), layout="constrained")
-    image = axes.imshow(grid[order], cmap="viridis", vmin=0.0, vmax=100.0, aspect="auto")
-    axes.set_xticks(range(len(challenges)), list(challenges), rotation=35, ha="right")
-    axes.set_yticks(range(len(labels)), [labels[i] for i in order])
-    for i, row in enumerate(grid[order]):
-        for j, value in enumerate(row):
-            if np.isfinite(value):
-                colour = "black" if value > 55.0 else "white"
-                axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=7)
-    figure.colorbar(image, ax=axes, label="per cent of the oracle")
-    axes.set_title("Simulated students: every teacher at its defaults", loc="left")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
 def main() -> None:
     """Run what is missing, and sum up."""
     parser = argparse.ArgumentParser(
@@ -457,16 +247,15 @@ def main() -> None:
     attempts = 1_000 if options.short else ATTEMPTS
     path = stem.with_suffix(".csv")
     seeds = range(2 if options.short else SEEDS)
-    known = read(path)
-    todo = [job for job in jobs(chosen, seeds, options.short) if job not in known]
-    if todo and not options.table:
-        if path.exists():
-            prune(path)
-        carry_out(todo, path, attempts, options.jobs)
+    if not options.table:
+        todo = jobs(chosen, seeds, options.short)
+        carry_out(todo, path, run, attempts, options.jobs)
     document = sum_up(read(path), refused, planned=not options.short)
     document["readme"] = readme_rows(document)
     stem.with_suffix(".json").write_text(json.dumps(document, indent=1))
-    draw(document, stem.with_suffix(".png"))
+    means = {challenge: about["mean"] for challenge, about in document["challenges"].items()}
+    title = "Simulated students: every teacher at its defaults"
+    heat_map(means, title, stem.with_suffix(".png"))
     show(document)
 
 

@@ -62,9 +62,14 @@ def rank_weights(n: int, temperature: float) -> FloatArray:
 
 def staleness_chances(last: IntArray, now: int) -> FloatArray:
     """Return how likely each level is by the time since it was last drawn, ``(n,)``."""
-    age = np.maximum(now - last, 0).astype(np.float64)
-    total = age.sum()
-    return age / total if total > 0.0 else np.full(len(age), 1.0 / len(age))
+    ages = staleness(last, now)
+    return np.asarray(ages / ages.sum())
+
+
+def staleness(last: IntArray, now: int) -> IntArray:
+    """Return the time since each level was last drawn, ``(n,)``; ones where all are of now."""
+    ages = np.maximum(now - last, 0)
+    return ages if ages.any() else np.ones_like(ages)
 
 
 def replay_chances(by_score: FloatArray, by_staleness: FloatArray, share: float) -> FloatArray:
@@ -137,11 +142,12 @@ class Levels:
             slot = self.count
             self.count += 1
         else:
-            # Of equals the one that was not drawn for longest.
-            lowest = np.flatnonzero(self.scores == self.scores.min())
-            slot = int(lowest[np.argmin(self._last[lowest])])
-            if not score > self._scores[slot]:
+            worst = -self._order[-1][0]
+            if not score > worst:
                 return None
+            # Of equals the one that was not drawn for longest.
+            equals = np.flatnonzero(self.scores == worst)
+            slot = int(equals[np.argmin(self._last[equals])])
             del self._slots[self._key(self._tasks[slot], int(self._seeds[slot]))]
             self._forget_rank(slot)
         self._tasks[slot], self._seeds[slot] = task, seed
@@ -328,7 +334,7 @@ class ReplayTeacher(Teacher):
         """Draw the slot of a level to replay: by score, or by staleness."""
         levels = self.levels
         if self.staleness > 0.0 and rng.random() < self.staleness:
-            edges = staleness_chances(levels.last, self.drawn).cumsum()
+            edges: NDArray[Any] = staleness(levels.last, self.drawn).cumsum()
         elif self.prioritisation == "rank":
             n = len(levels)
             rank = int(self._ranks[:n].searchsorted(rng.random() * self._ranks[n - 1], "right"))

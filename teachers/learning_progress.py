@@ -115,6 +115,8 @@ class LearningProgress(ArmTeacher):
         # Fast and slow average of each arm.
         self._averages = np.zeros((2, self.arms.n))
         self._tried = np.zeros(self.arms.n, dtype=np.int64)
+        self.progress: FloatArray = np.zeros(self.arms.n)
+        """Learning progress of each arm, in [0, 1]."""
         self._evaluated = -1
         """Evaluations asked for, by the clock of proposals; -1 before the first."""
 
@@ -145,6 +147,7 @@ class LearningProgress(ArmTeacher):
             fast += rate * (value - fast)
             slow += rate * (fast - slow)
             self._averages[0, arm], self._averages[1, arm] = fast, slow
+            self.progress[arm] = abs(self._enlarged(fast) - self._enlarged(slow))
             self._tried[arm] += 1
         self._forget_chances()
 
@@ -155,25 +158,31 @@ class LearningProgress(ArmTeacher):
         found, row = np.unique(arms, return_inverse=True)
         return found, np.bincount(row, values, len(found)) / np.bincount(row, minlength=len(found))
 
-    @property
-    def progress(self) -> FloatArray:
-        """Learning progress of each arm, ``(arms,)``, in [0, 1]."""
-        p, theta = self._averages, self.theta
-        enlarged = p * (1.0 - theta) / (p + theta * (1.0 - 2.0 * p))
-        return np.asarray(np.abs(enlarged[0] - enlarged[1]))
+    def _enlarged(self, p: Any) -> Any:
+        """Return ``f(p)``, which is steep near 0, of a rate or an array of them."""
+        return p * (1.0 - self.theta) / (p + self.theta * (1.0 - 2.0 * p))
 
     def probability(self) -> FloatArray:
         """Return how likely each arm is."""
         progress, n = self.progress, self.arms.n
         if progress.max() <= 0.0:
             return np.full(n, 1.0 / n)
-        chosen = progress > 0.0 if self.drop_still else np.ones(n, dtype=np.bool_)
-        spread = float(progress[chosen].std())
-        standard = (progress - progress[chosen].mean()) / (spread if spread > 0.0 else 1.0)
-        weights = chosen / (1.0 + np.exp(-self.slope * (standard - self.centre)))
-        return np.asarray(
-            (1.0 - self.random_ratio) * weights / weights.sum() + self.random_ratio / n
-        )
+        moving = progress > 0.0 if self.drop_still else None
+        some = progress if moving is None else progress[moving]
+        spread = float(some.std())
+        # In place: with many arms this is most of what an attempt costs.
+        weights: FloatArray = np.asarray(progress - some.mean())
+        weights /= spread if spread > 0.0 else 1.0
+        weights -= self.centre
+        weights *= -self.slope
+        np.exp(weights, out=weights)
+        weights += 1.0
+        np.divide(1.0 if moving is None else moving, weights, out=weights)
+        total = weights.sum()
+        weights *= 1.0 - self.random_ratio
+        weights /= total
+        weights += self.random_ratio / n
+        return weights
 
     def _state(self) -> State:
         return {
@@ -185,6 +194,8 @@ class LearningProgress(ArmTeacher):
     def _load(self, state: Mapping[str, Any]) -> None:
         self._averages = np.array(state["averages"])
         self._tried = np.array(state["tried"])
+        fast, slow = self._enlarged(self._averages)
+        self.progress = np.abs(fast - slow)
         self._evaluated = int(state["evaluated"])
         self._forget_chances()
 

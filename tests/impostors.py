@@ -40,7 +40,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "pools": ("procurl", "skew"),
     "composition": ("mixture", "portfolio", "staged"),
     "controls": ("yoked", "yoked-shuffled", "static-best"),
-    "starts": ("reverse-start",),
+    "starts": ("reverse-start", "start-buffer"),
     "transport": ("currot", "straight-line", "gradient", "self-paced"),
     "replay": ("plr", "accel", "sfl"),
     "adversarial": ("paired",),

@@ -75,6 +75,7 @@ def test_environments_import_the_core_and_their_own_folder(path: Path) -> None:
         "currgym.envs.base",
         "currgym.envs.physics_base",
         "currgym.envs.vector_base",
+        "currgym.envs.visited",
     )
     if len(relative.parts) > 1:
         own += (f"currgym.envs.{relative.parts[0]}",)

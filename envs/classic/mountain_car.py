@@ -20,6 +20,15 @@ class _Physics(Continuous_MountainCarEnv):
     """Gymnasium's car with gravity as an attribute instead of a number inside ``step``."""
 
     gravity = 0.0025
+    start_velocity = 0.0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start where Gymnasium does, at the start velocity as far as the speed limit allows."""
+        _, info = super().reset(seed=seed, options=options)
+        self.state[1] = min(max(self.start_velocity, -self.max_speed), self.max_speed)
+        return np.array(self.state, dtype=np.float32), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Advance one step; the operations and their order are Gymnasium's."""
@@ -77,7 +86,11 @@ class MountainCarContinuous(PhysicsEnv):
     is to say that the car arrived: 999 steps at full throttle cost 99.9.
 
     ## Starting State
-    Position uniform in ``start_position`` plus or minus ``start_spread``, velocity 0.
+    Position uniform in ``start_position`` plus or minus ``start_spread``; velocity
+    ``start_velocity``, at most ``max_speed`` either way. Where one of ``start_position`` and
+    ``start_velocity`` varies, ``info["reached.start_position"]`` and its like tell one of the
+    states that the episode has visited, each as likely: a later start (teacher ``start-buffer``,
+    with ``start_spread`` 0 for the very state).
 
     ## Episode End
     Termination: the car is at ``goal_position`` or beyond with ``goal_velocity`` or more.
@@ -93,6 +106,7 @@ class MountainCarContinuous(PhysicsEnv):
     | `max_speed`      | 0.03 to 0.07    | 0.07    | 1/step | no     | slower is harder        |
     | `start_position` | -0.9 to -0.3    | -0.5    |        | no     | off the floor is easier |
     | `start_spread`   | 0 to 0.2        | 0.1     |        | no     | mixed                   |
+    | `start_velocity` | -0.07 to 0.07   | 0       | 1/step | no     | faster is easier        |
 
     The declared difficulty rises with the flag's position and falls with the power.
 
@@ -116,7 +130,9 @@ class MountainCarContinuous(PhysicsEnv):
         Parameter("max_speed", 0.03, 0.07, 0.07, minimum=1e-3),
         Parameter("start_position", -0.9, -0.3, -0.5, minimum=-1.0, maximum=0.4),
         Parameter("start_spread", 0.0, 0.2, 0.1, minimum=0.0, maximum=0.2),
+        Parameter("start_velocity", -0.07, 0.07, 0.0),
     )
+    starts = ("start_position", "start_velocity")
     difficulty: ClassVar[dict[str, float]] = {"goal_position": 1.0, "power": -300.0}
     return_range = (-100.0, 100.0)
     mastery = 0.0
@@ -146,5 +162,9 @@ class MountainCarContinuous(PhysicsEnv):
         physics.goal_position = values["goal_position"]
         physics.goal_velocity = values["goal_velocity"]
         physics.max_speed = values["max_speed"]
+        physics.start_velocity = values["start_velocity"]
         middle, spread = values["start_position"], values["start_spread"]
         return {"low": middle - spread, "high": middle + spread}
+
+    def _state_as_start(self) -> Any:
+        return self.state

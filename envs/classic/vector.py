@@ -193,6 +193,8 @@ class MountainCarContinuousVector(_ClassicVector):
         )  # fmt: skip
         middle, spread = values["start_position"], values["start_spread"]
         self._start[0, i] = rng.uniform(low=middle - spread, high=middle + spread)
+        limit = values["max_speed"]
+        self._start[1, i] = min(max(values["start_velocity"], -limit), limit)
         self._state[:, i] = self._start[:, i]
         self._fresh[i] = self._any_fresh = True
 
@@ -247,3 +249,6 @@ class MountainCarContinuousVector(_ClassicVector):
 
     def _observe(self) -> NDArray[np.float32]:
         return self._state.T.astype(np.float32, order="C")
+
+    def _states_as_starts(self) -> NDArray[Any]:
+        return self._state.T

@@ -67,6 +67,25 @@ def test_choices_are_those_of_the_posterior() -> None:
     np.testing.assert_allclose(teacher.chances, expected, atol=0.1)
 
 
+def test_of_many_arms_each_in_the_band_is_as_likely_and_else_the_nearest_is_chosen() -> None:
+    teacher = build(DiscreteTasks(2000), low=0.4, high=0.6)
+    teacher._counts[:] = np.array([[0.0], [5000.0]])
+    good = [7, 900, 1999]
+    teacher._counts[:, good] = 5000.0
+    drawn = teacher.sample(600)
+    found = [int((drawn == arm).sum()) for arm in good]
+    assert sum(found) == 600
+    assert min(found) > 150  # of 200; 4.3 standard deviations
+    # Where many lie inside, those that are looked at first are any of them.
+    teacher._counts[:] = 5000.0
+    thirds = np.bincount(teacher.sample(1500) * 3 // 2000, minlength=3)
+    assert np.abs(thirds - 500).max() < 80
+    # None inside: the nearest of all, wherever it stands.
+    teacher._counts[:] = np.array([[0.0], [5000.0]])
+    teacher._counts[:, 1234] = 1500.0, 3500.0
+    assert (teacher.sample(40) == 1234).all()
+
+
 def test_profile_success_in_the_band_and_all_arms_in_it() -> None:
     rng = np.random.default_rng(0)
     rates = np.array([0.0, 0.02, 0.4, 0.6, 0.97, 1.0])

@@ -25,7 +25,7 @@ def test_ours_are_there() -> None:
         "doraemon", "easy-to-hard", "exp3s", "goal-gan", "gradient", "hard-to-easy",
         "learning-progress", "mixture", "paired", "plr", "portfolio", "procurl", "random",
         "reverse-start", "riac", "sec", "self-paced", "setter-solver", "sfl", "skew", "staged",
-        "static-best", "straight-line", "stratified",
+        "start-buffer", "static-best", "straight-line", "stratified",
         "target", "tscl", "uniform-steps", "vds", "window", "yoked", "yoked-shuffled",
     }  # fmt: skip
     assert ours <= set(NAMES)

@@ -52,6 +52,12 @@ def test_it_begins_at_the_goal_and_walks_as_far_as_a_random_walk_does() -> None:
     assert np.mean(steps**2) == pytest.approx(13.0, rel=0.25)
 
 
+def test_the_first_proposals_are_walks_from_the_goal_already() -> None:
+    starts = build(initial=[[5.0]], step_size=0.01, walk_length=10, old=0).sample(300)[:, 0]
+    assert 0.05 < np.abs(starts - 5.0).mean() < 1.0
+    assert len(np.unique(starts)) > 100
+
+
 def test_profile_the_frontier_moves_outward_with_the_student() -> None:
     """A student that manages starts up to its reach, and reaches further by what it manages."""
     teacher = build(new=50, old=25, attempts=150)
