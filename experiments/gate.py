@@ -7,10 +7,11 @@ start to the target?), CURROT, GRADIENT, SPDL (``self-paced``), ``target`` itsel
 a fifth of target tasks. *Target unknown*: ``random`` (the baseline), ALP-GMM, GoalGAN, and the
 three with the uniform distribution as their target.
 
-*Hypothesis* (the published ordering, Klink et al. 2022, https://arxiv.org/abs/2309.14091; read in
-the authors' repository in words only, so no figure is quoted): with the target known CURROT and
-GRADIENT reach both gates, SPDL's one Gaussian at most one of them, and training on the target alone
-or without knowing it does not get there. It is a hypothesis here and no bar.
+*Hypothesis* (what is published of the order: Klink et al., "Curriculum reinforcement learning via
+constrained optimal transport", ICML 2022, and TPAMI 2024, https://arxiv.org/abs/2309.14091; known
+here from the text beside the authors' code, without figures, so none is quoted): CURROT is best on
+the target tasks, and the Gaussian of SPDL covers one mode of a target that has two. It is a
+hypothesis and no bar; of where GRADIENT, ALP-GMM and GoalGAN come in, nothing is presumed.
 
 *Plan, before the runs* (``experiments/gate/*.toml``, frozen beside them): mean return at the end of
 the budget, probes included, over 20 episodes on the two gates (of 100; above 50 is through the gate
