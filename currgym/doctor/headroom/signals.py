@@ -149,12 +149,11 @@ def _attempt_rl(
     import gymnasium
     import torch
 
-    from currgym.sb3 import value_function
     from currgym.students.rl import guarded_randomness
     from currgym.vector import CurriculumVectorEnv
 
     try:
-        values = value_function(session.student.model, session.venv)
+        values = session.student.value_function()
     except ValueError:
         values = None
     listed = _Listed(tasks, frozenset() if values is None else _CRITIC_SCORES)
