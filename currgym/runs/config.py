@@ -135,7 +135,7 @@ class RunConfig:
         env: Environment id, or ``data/...``.
         teacher: Registered name.
         student: Registered name.
-        steps: Budget: environment steps (RL) or examples (supervised).
+        steps: Budget: environment steps (RL), those of probes included, or examples (supervised).
         seed: Of everything.
         num_envs: Sub-environments of the vector environment.
         preset: Of the teacher.

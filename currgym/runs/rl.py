@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,6 +85,10 @@ def _environments(config: RunConfig, env_id: str) -> Any:
     )
 
 
+class _BudgetSpent(Exception):
+    """Training and probes have used up the budget together: ends SB3's loop before its own count."""
+
+
 class RLSession:
     """Everything of one run that is not its folder.
 
@@ -155,13 +160,19 @@ class RLSession:
         self.student.log_to(tracks.write)
 
     def train(self, at_safe_point: Callable[[], None]) -> None:
-        """Train to the end of the budget, calling back where everything can be saved."""
+        """Train to the end of the budget, calling back where everything can be saved.
+
+        Probes are paid from the same budget: a teacher that asks for them trains on less.
+        """
 
         def safe_point() -> None:
+            if self.student.steps + self.curriculum.ledger.probe_steps >= self.config.steps:
+                raise _BudgetSpent
             self._probe()
             at_safe_point()
 
-        self.student.learn(self.config.steps, safe_point)
+        with contextlib.suppress(_BudgetSpent):
+            self.student.learn(self.config.steps, safe_point)
 
     def _probe(self) -> None:
         if self._prober is None:
