@@ -86,7 +86,7 @@ def _environments(config: RunConfig, env_id: str) -> Any:
 
 
 class _BudgetSpent(Exception):
-    """Training and probes have used up the budget together: ends SB3's loop before its own count."""
+    """Training and probes have used up the budget: ends SB3's loop before its own count."""
 
 
 class RLSession:

@@ -292,8 +292,8 @@ def test_whoever_designs_for_a_pair(make: Callable[..., Run], teacher: str) -> N
     """Stopped and resumed to the same bytes, and rebuilt from the log."""
     whole = make("pair", "whole", teacher=teacher, checkpoint_every=1e9, **MAZE)
     ledger = whole.train()["ledger"]
-    assert ledger["steps"] == 1280
-    assert ledger["attempts"] > 5
+    assert ledger["steps"] + ledger["probe_steps"] >= 1280
+    assert ledger["attempts"] > 2
     assert (ledger["probes"] > 0) == (teacher == "accel")
     parted = make("pair", "parted", teacher=teacher, **MAZE)
     stop_at(parted, 256)
