@@ -17,6 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "experiments" / "results"
+FIRST = "six"
+"""The experiment whose figures open the table."""
 
 
 def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -34,9 +36,9 @@ def registry_table(what: str) -> str:
 
 
 def results_table() -> str:
-    """Return one row for each figure that the experiments left behind."""
+    """Return one row for each figure that the experiments left behind, the first of them first."""
     rows: list[tuple[str, ...]] = []
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted(RESULTS.glob("*.json"), key=lambda path: (path.stem != FIRST, path.stem)):
         document: Any = json.loads(path.read_text())
         for row in document.get("readme", []) if isinstance(document, dict) else []:
             rows.append((row["what"], row["figure"], f"`python experiments/{path.stem}.py`"))
