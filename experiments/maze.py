@@ -32,11 +32,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from studied import RESULTS, Short, carry_out, opened, parser_of, summed_up, write
-
-# isort: split
 import numpy as np
 from numpy.typing import NDArray
+from studied import RESULTS, Short, parser_of, run
 
 from currgym.runs.logs import read_rows
 from currgym.statistics import difference_if_offered, t_band
@@ -44,9 +42,7 @@ from currgym.studies import Study
 
 FloatArray = NDArray[np.float64]
 
-SHORT = Short(
-    arms=("random", "robust-plr", "paired"), steps=1024, student={"n_steps": 8, "n_epochs": 1}
-)
+SHORT = Short(arms=("random", "sfl", "paired"), steps=1024, student={"n_steps": 32, "n_epochs": 1})
 AXES = {"environment_steps": "environment steps, probes included", "updates": "gradient updates"}
 POINTS = 21
 GATE = (0.2, 0.8)
@@ -84,13 +80,14 @@ def curves_of(study: Study) -> dict[str, dict[str, Any]]:
     return {arm: {axis: _band(found, axis) for axis in AXES} for arm, found in runs.items()}
 
 
-def _band(runs: Sequence[Mapping[str, FloatArray]], axis: str) -> dict[str, list[float]]:
+def _band(runs: Sequence[Mapping[str, FloatArray]], axis: str) -> dict[str, list[Any]]:
     end = min(float(run[axis][-1]) for run in runs)
     points = np.linspace(0.0, end, POINTS)
     solved = [np.interp(points, run[axis], run["solved"]) for run in runs]
-    mean, low, high = t_band(solved)
-    named = {"points": points, "mean": mean, "low": low, "high": high}
-    return {name: values.tolist() for name, values in named.items()}
+    mean, *ends = t_band(solved)
+    # One run has no interval, and JSON no NaN.
+    low, high = ([x if np.isfinite(x) else None for x in end.tolist()] for end in ends)
+    return {"points": points.tolist(), "mean": mean.tolist(), "low": low, "high": high}
 
 
 def at_equal_updates(curves: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -105,27 +102,43 @@ def at_equal_updates(curves: Mapping[str, Mapping[str, Any]]) -> dict[str, float
 
 def beside_one(panels: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return PAIRED's protagonist less the single student on random mazes; a description."""
-    values = [
+    paired, one = (
         list(panels[panel]["arms"][arm]["values"].values()) if panel in panels else []
         for panel, arm in (("pair", "paired"), ("levels", "random"))
-    ]
-    if min(map(len, values)) < 2:
+    )
+    if min(len(paired), len(one)) < 2:
         return None
-    found = difference_if_offered(*values, np.random.default_rng(0), "share")
+    found = difference_if_offered(paired, one, np.random.default_rng(0), "share")
     ends = (found.low, found.high) if found.known else (None, None)
     return {"estimate": found.estimate, "low": ends[0], "high": ends[1], "method": found.method}
 
 
-def gate(panels: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def gate(panels: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return whether random levels are neither too hard nor too easy, and the curriculum helps."""
-    arms = panels["levels"]["arms"]
-    window = arms.get("window", {})
-    return {
-        "random": arms["random"]["mean"],
-        "within": GATE[0] <= arms["random"]["mean"] <= GATE[1],
-        "window": window.get("mean"),
-        "window_verdict": window.get("verdict"),
+    arms = panels["levels"]["arms"] if "levels" in panels else {}
+    means = {label: arms[label]["mean"] for label in ("random", "window") if label in arms}
+    if means.get("random") is None:
+        return None
+    low, high = GATE
+    verdict = arms.get("window", {}).get("verdict")
+    return {**means, "within": low <= means["random"] <= high, "window_verdict": verdict}
+
+
+def axes(studies: Sequence[Study], panels: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Return what this experiment adds to its panels, and draw both axes."""
+    curves = {
+        f"{study.spec.name} {arm}": found
+        for study in studies
+        for arm, found in curves_of(study).items()
     }
+    if not curves:
+        return {}
+    planned = all(study.spec.plan is not None for study in studies)
+    draw(curves, "" if planned else ": illustration, no verdict", out / "maze.png")
+    return {
+        "gate": gate(panels), "curves": curves, "at_equal_updates": at_equal_updates(curves),
+        "paired_beside_one": beside_one(panels),
+    }  # fmt: skip
 
 
 def draw(curves: Mapping[str, Mapping[str, Any]], note: str, path: Path) -> None:
@@ -144,9 +157,8 @@ def draw(curves: Mapping[str, Mapping[str, Any]], note: str, path: Path) -> None
                 band["points"], band["mean"], color=colour, linestyle="--" if dashed else "-",
                 label=f"{label} (pair)" if dashed else label,
             )  # fmt: skip
-            place.fill_between(
-                band["points"], band["low"], band["high"], color=colour, alpha=0.1, linewidth=0
-            )
+            low, high = (np.array(band[end], dtype=np.float64) for end in ("low", "high"))
+            place.fill_between(band["points"], low, high, color=colour, alpha=0.1, linewidth=0)
         place.set(xlabel=title, ylim=(0.0, 1.0))
         place.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("share of the hand-made mazes solved")
@@ -157,7 +169,7 @@ def draw(curves: Mapping[str, Mapping[str, Any]], note: str, path: Path) -> None
 
 def readme_rows(panels: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the README's rows, one a panel; none before all planned runs are there."""
-    if not all(panel["complete"] for panel in panels.values()):
+    if len(panels) < 2 or not all(panel["complete"] for panel in panels.values()):
         return []
     whats = {
         "levels": "Grid Maze, PPO: per cent of hand-made mazes solved, over the run",
@@ -185,26 +197,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--short", action="store_true", help="few steps, 2 seeds: no verdict")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
-    options = parser.parse_args()
-    if options.short and options.out == RESULTS:
-        parser.error("the short form is an illustration, and no result to keep: give --out")
-    studies = opened("maze", SHORT if options.short else None, options.out)
-    if not options.table:
-        carry_out(studies, options.jobs)
-    panels = summed_up(studies)
-    curves = {
-        f"{study.spec.name} {arm}": found
-        for study in studies
-        for arm, found in curves_of(study).items()
-    }
-    document = {
-        "short": options.short, "panels": panels, "gate": gate(panels), "curves": curves,
-        "at_equal_updates": at_equal_updates(curves), "paired_beside_one": beside_one(panels),
-        "readme": readme_rows(panels),
-    }  # fmt: skip
-    write("maze", document, studies, options.out)
-    note = ": illustration, no verdict" if options.short else ""
-    draw(curves, note, options.out / "maze.png")
+    run("maze", parser, SHORT, readme_rows, axes)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from currgym import BoxTasks, Curriculum, make_teacher
+from currgym.runs.describing import student_lines
+from currgym.runs.settings import typed_student_parameters
 from currgym.students import Pair
 from currgym.students.pair import Attempt, Desk, pair_regret
 from currgym.teaching import Batch, Teacher
@@ -126,6 +128,50 @@ def make_space() -> Any:
 def test_students_with_a_replay_buffer_are_refused() -> None:
     with pytest.raises(ValueError, match="rollouts"):
         Pair(lambda: gymnasium.make_vec("currgym/CartPole-v0", num_envs=1), algorithm="dqn")
+
+
+def test_a_pair_is_none_of_the_algorithms_that_make_one() -> None:
+    with pytest.raises(ValueError, match="no algorithm"):
+        Pair(mazes, algorithm="pair")
+
+
+def test_parameters_are_its_own_and_those_of_the_chosen_algorithm() -> None:
+    given = {"attempts": "3", "n_steps": "16", "normalize": "obs"}
+    typed = {"attempts": 3, "n_steps": 16, "normalize": "obs"}
+    assert typed_student_parameters("pair", given) == typed
+    with pytest.raises(ValueError, match="cg_max_steps"):
+        typed_student_parameters("pair", {"cg_max_steps": "5"})
+    chosen = {"algorithm": "trpo", "cg_max_steps": "5"}
+    assert typed_student_parameters("pair", chosen) == {"algorithm": "trpo", "cg_max_steps": 5}
+    title, lines = student_lines("pair")
+    assert "pair" in title
+    told = dict(lines)
+    assert told["--set student.attempts=2"]
+    assert "--set student.n_steps=2048" in told
+
+
+def test_what_is_told_of_single_episodes_has_no_mean() -> None:
+    teacher = Listens(BoxTasks([0], [1]), seed=0)
+    teacher.needs = frozenset({"terminated"})
+    with pytest.raises(ValueError, match="terminated"):
+        Desk(Curriculum(teacher, seed=0), attempts=1)
+
+
+def test_other_needs_are_the_mean_of_the_protagonist_s_attempts() -> None:
+    teacher = Listens(BoxTasks([0], [1]), seed=0)
+    teacher.needs = frozenset({"regret", "pvl", "initial_values"})
+    desk = Desk(Curriculum(teacher, seed=0), attempts=2)
+    assert desk.wanted == {"pvl", "initial_values"}
+    ticket = desk.next("protagonist")[0]
+    heard: list[Any] = []
+    teacher._update = heard.append  # type: ignore[assignment, method-assign]
+    for pvl, value in ((0.1, 2.0), (0.3, 4.0)):
+        desk.done(
+            "protagonist", ticket, Attempt(0.0, 1, None, {"pvl": pvl, "initial_values": value})
+        )
+        desk.done("antagonist", ticket, Attempt(0.5, 1))
+    assert heard[0].scores["pvl"] == pytest.approx([0.2])
+    assert heard[0].initial_values == pytest.approx([3.0])
 
 
 def test_a_designer_is_a_teacher_like_any_other() -> None:
