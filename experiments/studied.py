@@ -1,7 +1,7 @@
 """What the experiments that are studies share: freeze, run what is missing, sum up what is there.
 
-Not an experiment. A study is a TOML file with its plan (``currgym study``); ``experiments/six.py``
-and ``experiments/gate.py`` say which files and what is read off them.
+Not an experiment. A study is a TOML file with its plan (``currgym study``); ``experiments/six.py``,
+``experiments/gate.py`` and ``experiments/maze.py`` say which files and what is read off them.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def run(
     parser: argparse.ArgumentParser,
     short: Short,
     readme_rows: Callable[[dict[str, Document]], list[dict[str, str]]],
+    more: Callable[[Sequence[Study], dict[str, Document], Path], Document] = lambda *_: {},
 ) -> None:
     """Run what is missing of an experiment's studies, and sum up.
 
@@ -154,6 +155,7 @@ def run(
         parser: With the options that choose the short form and the folder of the results too.
         short: The short form.
         readme_rows: From the panels by name to the README's rows.
+        more: From studies, panels and folder to what else stands in the result; it may draw.
     """
     options = parser.parse_args()
     if options.short and options.out == RESULTS:
@@ -168,7 +170,7 @@ def run(
     documents = {key: panel.to_json() for key, panel in panels.items()}
     document = {
         "short": options.short, "versions": package_versions(), "cpu": cpu(), "panels": documents,
-        "readme": readme_rows(documents),
+        **more(studies, documents, options.out), "readme": readme_rows(documents),
     }  # fmt: skip
     path = options.out / f"{name}.json"
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
 
-__all__ = ["DifficultyOrder", "UniformSum", "directions_of", "require_difficulty", "spread_points"]
+__all__ = [
+    "DifficultyOrder", "LevelOrder", "UniformSum", "directions_of", "require_difficulty",
+    "spread_points",
+]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -22,6 +25,7 @@ PRIMES = (2, 3, 5, 7, 11, 13)
 CHUNK = 65_536
 MAX_CANDIDATES = 64 * CHUNK
 MAX_SUMMANDS = 8
+LEVELS = 4096
 
 
 def require_difficulty(space: TaskSpace, teacher: str) -> None:
@@ -239,3 +243,62 @@ class DifficultyOrder:
         chosen = (rng.random(len(open_rows)) * (rank[open_rows] + 1)).astype(np.int64)
         result[open_rows] = self._points[chosen]
         return result
+
+
+class LevelOrder:
+    """Draws levels between two quantiles of their difficulty, as the space samples levels.
+
+    The quantiles are those of 4,096 levels. Levels with the very difficulty of one are all
+    admitted, so that a share is rounded up. Immutable, and a function of the space alone.
+
+    Args:
+        space: Levels that declare a difficulty.
+        hardest: Count from the hard end.
+    """
+
+    def __init__(self, space: TaskSpace, hardest: bool = False) -> None:
+        self._space = space
+        self._sign = -1.0 if hardest else 1.0
+        levels = space.sample(LEVELS, np.random.default_rng(0))
+        values = self._values(levels)
+        order = np.argsort(values, kind="stable")
+        self._levels, self._sorted = levels[order], values[order]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LevelOrder:
+        return self
+
+    def _values(self, levels: NDArray[Any]) -> FloatArray:
+        return self._sign * self._space.difficulty_of(levels)
+
+    def quantile(self, share: float) -> float:
+        """Return the difficulty below which this share lies."""
+        return float(self._sign * self._sorted[self._rank(share)])
+
+    @staticmethod
+    def _rank(share: float) -> int:
+        return min(max(math.ceil(share * LEVELS), 1), LEVELS) - 1
+
+    def draw(self, shares: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
+        """Return one level for each share, of the easiest that make it up.
+
+        Args:
+            shares: ``(n,)`` in [0, 1].
+            rng: Draws the levels.
+        """
+        return np.array([self.between(0.0, share, rng) for share in shares.tolist()])
+
+    def between(self, low: float, high: float, rng: np.random.Generator) -> NDArray[Any]:
+        """Return a level of those between two shares, ``0 <= low <= high <= 1``."""
+        first, last = self._rank(low) if low > 0.0 else 0, self._rank(high)
+        least, most = self._sorted[first], self._sorted[last]
+        left = LEVELS
+        while left > 0:
+            # As many as are likely to hold one: each costs a look at its difficulty.
+            tries = min(left, math.ceil(LEVELS / (last - first + 1)))
+            levels = self._space.sample(tries, rng)
+            values = self._values(levels)
+            inside = np.flatnonzero((values >= least) & (values <= most))
+            if len(inside):
+                return np.asarray(levels[inside[0]])
+            left -= tries
+        return np.asarray(self._levels[rng.integers(first, last + 1)])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
-from currgym.teachers._difficulty import DifficultyOrder, require_difficulty
+from currgym.teachers._difficulty import DifficultyOrder, LevelOrder, require_difficulty
 from currgym.teachers._pacing import Pacing
 from currgym.teaching import Teacher
 
@@ -20,7 +20,7 @@ __all__ = ["PacedTeacher"]
 class PacedTeacher(Teacher):
     """Uniform over a share of the space that grows with time, counted in proposals."""
 
-    spaces = frozenset({"box", "discrete"})
+    spaces = frozenset({"box", "discrete", "levels"})
     privileges = frozenset({"difficulty"})
     from_the_hard_end: ClassVar[bool] = False
     """Which end the share is counted from."""
@@ -45,8 +45,10 @@ class PacedTeacher(Teacher):
         self.power = power
         self.steps = steps
         self._pace = Pacing(pacing, start, self.horizon, power, steps)
-        self._order: DifficultyOrder | None = None
-        if isinstance(space, BoxTasks):
+        self._order: DifficultyOrder | LevelOrder | None = None
+        if space.kind == "levels":
+            self._order = LevelOrder(space, hardest=self.from_the_hard_end)
+        elif isinstance(space, BoxTasks):
             self._order = DifficultyOrder(space, hardest=self.from_the_hard_end)
         elif isinstance(space, DiscreteTasks):
             ranked = np.argsort(space.difficulty_of(np.arange(space.n)), kind="stable")

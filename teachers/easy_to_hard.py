@@ -23,10 +23,11 @@ class EasyToHard(PacedTeacher):
     2021, arXiv 2012.03107, table 2 (the other pacings).
 
     Differences: time is counted in proposals. Over a box the share is one of the uniform
-    distribution over the unit cube. Over examples each pass is a permutation of the open ones (the
-    paper draws every batch anew), fixed when the pass begins; where the horizon is below five
-    passes it is cut short so that the schedule keeps its time. The root is the p-th one for every p
-    (public code takes the square root whatever p is).
+    distribution over the unit cube; over levels, of those that the space samples. Over examples
+    each pass is a permutation of the open ones (the paper draws every batch anew), fixed when the
+    pass begins; where the horizon is below five passes it is cut short so that the schedule keeps
+    its time. The root is the p-th one for every p (public code takes the square root whatever p
+    is).
 
     >>> from currgym import DiscreteTasks, make_teacher
     >>> space = DiscreteTasks(10, difficulty=range(10))
@@ -34,7 +35,7 @@ class EasyToHard(PacedTeacher):
     [0, 1, 2]
 
     Args:
-        space: Box or discrete tasks with a declared difficulty.
+        space: Box or discrete tasks, or levels, with a declared difficulty.
         seed: Of the private random generator.
         return_range: Unused: the schedule does not look at outcomes.
         pacing: ``"linear"``, ``"root"``, ``"geometric"``, ``"exponential"``, ``"logarithmic"`` or

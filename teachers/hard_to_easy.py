@@ -23,7 +23,7 @@ class HardToEasy(PacedTeacher):
     [7, 8, 9]
 
     Args:
-        space: Box or discrete tasks with a declared difficulty.
+        space: Box or discrete tasks, or levels, with a declared difficulty.
         seed: Of the private random generator.
         return_range: Unused: the schedule does not look at outcomes.
         pacing: ``"linear"``, ``"root"``, ``"geometric"``, ``"exponential"``, ``"logarithmic"`` or

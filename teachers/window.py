@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import BoxTasks, TaskSpace
-from currgym.teachers._difficulty import directions_of
+from currgym.teachers._difficulty import LevelOrder, directions_of
 from currgym.teaching import Batch, State, Teacher, register
 
 __all__ = ["Window"]
@@ -40,7 +40,8 @@ class Window(Teacher):
     (True, True)
 
     Args:
-        space: Box tasks, or examples with a declared difficulty (their rank is then the one axis).
+        space: Box tasks, or examples or levels with a declared difficulty (their rank is then the
+            one axis).
         seed: Of the private random generator.
         return_range: Raw returns that map to 0 and 1 (only without ``threshold``).
         directions: Where each dimension gets harder: 1 upward, -1 downward, 0 for no window; by
@@ -57,6 +58,7 @@ class Window(Teacher):
             its range.
     """
 
+    spaces = frozenset({"box", "levels"})
     privileges = frozenset({"difficulty", "success_threshold"})
 
     def __init__(
@@ -88,6 +90,7 @@ class Window(Teacher):
         self.threshold = threshold
         self.level = level
         self._signs = self._resolve(directions)
+        self._order = LevelOrder(space) if space.kind == "levels" else None
         self._moves = 0
         self._values: list[float] = []
         self._last_mean = float("nan")
@@ -102,7 +105,9 @@ class Window(Teacher):
                     'declares no difficulty: build the space with difficulty="a_dimension" or '
                     "weights by name, or pass directions="
                 )
-            return directions_of(self.space)
+            return np.ones(1) if self.space.kind == "levels" else directions_of(self.space)
+        if self.space.kind == "levels":
+            raise ValueError(f"directions are of dimensions, which {self.space!r} has none of")
         names = self.space.names
         if isinstance(directions, Mapping):
             unknown = set(directions) - set(names)
@@ -127,6 +132,9 @@ class Window(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         low, high = self.bounds
+        if self._order is not None:
+            ends = float(low[0]), float(high[0])
+            return np.array([self._order.between(*ends, rng) for _ in range(n)])
         return low + rng.random((n, len(low))) * (high - low)
 
     def _update(self, batch: Batch) -> None:
@@ -160,13 +168,22 @@ class Window(Teacher):
         self._values = np.asarray(state["values"]).tolist()
         self._last_mean = float("nan" if state["last_mean"] is None else state["last_mean"])
 
+    def _corners(self, ends: NDArray[np.float64]) -> NDArray[Any]:
+        """Return the tasks at two corners of the cube; of levels their difficulty."""
+        if self._order is None:
+            return self.space.from_unit(ends)
+        return np.array([self._order.quantile(share) for share in ends[:, 0].tolist()])
+
     def snapshot(self) -> dict[str, Any]:
-        """Return the window (unit cube and tasks at its corners), its moves and the last mean."""
+        """Return the window (unit cube and tasks at its corners), its moves and the last mean.
+
+        Of levels ``corners`` are the difficulties between which it lies.
+        """
         low, high = self.bounds
         return {
             "low": low,
             "high": high,
-            "corners": self.space.from_unit(np.stack([low, high])),
+            "corners": self._corners(np.stack([low, high])),
             "directions": self._signs.copy(),
             "moves": self._moves,
             "queued": len(self._values),

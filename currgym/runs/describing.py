@@ -80,8 +80,8 @@ def student_lines(name: str) -> tuple[str, list[tuple[str, str]]]:
     """Return a title and (option, help) lines for a student's parameters."""
     from currgym.runs.settings import student_parameters
 
-    cls = students[name].load()
-    told = _documented(cls)
+    entry = students[name]
+    told = _documented(entry.load()) | _documented(entry.student())
     rows = [
         (f"--set student.{key}={_default(p.default)}", told.get(key, ""))
         for key, p in student_parameters(name).items()

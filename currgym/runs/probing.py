@@ -12,7 +12,8 @@ from currgym.curriculum import Curriculum
 from currgym.remote.attempts import play
 from currgym.runs.watching import EPISODE_LIMIT, EnvironmentFailed, finite, in_words
 from currgym.scores import VALUE_SCORES, episode_scores
-from currgym.students.rl import Policy, SB3Student
+from currgym.students.base import RLStudent
+from currgym.students.rl import Policy
 from currgym.tasks import TaskSpace
 from currgym.vector import stack
 
@@ -48,7 +49,7 @@ class Prober:
         """Say what the environment plays; None if it is not the one of the probes."""
         return self._named if env is self._env else None
 
-    def run(self, curriculum: Curriculum, student: SB3Student, step: int) -> None:
+    def run(self, curriculum: Curriculum, student: RLStudent, step: int) -> None:
         """Ask for requests, play them with the student as it is now, and settle them."""
         tickets = curriculum.requests()
         if tickets is None:
@@ -71,7 +72,7 @@ class Prober:
         curriculum.settle(tickets.ids, known.pop("returns"), step=step, scores=scores, **known)
 
     def _play(
-        self, task: Any, seed: int, policy: Policy, student: SB3Student, wanted: frozenset[str]
+        self, task: Any, seed: int, policy: Policy, student: RLStudent, wanted: frozenset[str]
     ) -> tuple[dict[str, float], dict[str, float]]:
         """Return the columns of one attempt, and the scores that its teacher needs."""
         asked = bool(wanted & (VALUE_SCORES | {"initial_values"}))

@@ -9,7 +9,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from currgym import sb3
 from currgym.curriculum import Curriculum, Ledger
 from currgym.runs.config import RunConfig, environment_id
 from currgym.runs.evaluation import Evaluator, TestRow, TestSet
@@ -19,7 +18,9 @@ from currgym.runs.replay import ReplayPieces
 from currgym.runs.seeding import build_teacher, seed_for
 from currgym.runs.tracking import Tracks
 from currgym.runs.watching import in_words
-from currgym.students.rl import Policy, SB3Student, guarded_randomness
+from currgym.students import students
+from currgym.students.base import RLStudent
+from currgym.students.rl import Policy, guarded_randomness
 from currgym.tasks import TaskSpace
 from currgym.teaching import Teacher
 
@@ -111,21 +112,20 @@ class RLSession:
         )
         self.teacher = make_run_teacher(config, about)
         self.curriculum = Curriculum(self.teacher, seed=seed_for(config.seed, "episodes"))
-        self.venv = sb3.wrap(
-            _environments(config, about.env_id),
-            self.curriculum,
-            keep_actions=True,
-            provides=["probe"],
-        )
-        parameters = dict(config.student_parameters)
-        self.student = SB3Student(
-            config.student, self.venv, seed=seed_for(config.seed, "student"), **parameters
-        )
-        self.student.attach(self.venv)
+        entry = students[config.student]
+        if entry.kind != self.kind:
+            raise ValueError(
+                f"student {config.student!r} is {entry.kind}; environments need an 'rl' student"
+            )
+        self.student: RLStudent = entry.student().on(
+            config.student, lambda: _environments(config, about.env_id), self.curriculum,
+            seed=seed_for(config.seed, "student"), **config.student_parameters,
+        )  # fmt: skip
         self.exact = self.student.exact
         self.notes = self._notes()
         self._evaluator: Evaluator | None = None
         self._prober: Prober | None = None
+        self._tracks: Tracks | None = None
         if self.curriculum.may_request:
             self._prober = Prober(about.env_id, config.env_parameters, self.space, about.mastery)
 
@@ -135,7 +135,7 @@ class RLSession:
             return ()
         return (
             f"{self.config.student} learns from whole rollouts of {rollout:,} steps (n_steps x "
-            f"num_envs), so it takes {self.end:,} steps rather than "
+            f"num_envs of each learner), so it takes {self.end:,} steps rather than "
             f"{self.config.steps:,}",
         )
 
@@ -152,12 +152,11 @@ class RLSession:
     @property
     def ledger(self) -> Ledger:
         """All that has been spent, unfinished episodes included."""
-        ledger: Ledger = self.venv.ledger
-        ledger.updates = self.student.updates
-        return ledger
+        return self.student.ledger
 
     def log_to(self, tracks: Tracks) -> None:
         """Send scalars there, the algorithm's own too."""
+        self._tracks = tracks
         self.student.log_to(tracks.write)
 
     def train(self, at_safe_point: Callable[[], None]) -> None:
@@ -201,12 +200,12 @@ class RLSession:
         for helper in (self._evaluator, self._prober):
             if helper is not None and (found := helper.playing(env)) is not None:
                 return found
-        core = self.venv.core
-        for i, mine in enumerate(getattr(core.unwrapped, "envs", ())):
-            if mine is env and core.tickets.ids[i] >= 0:
-                tickets = core.tickets
-                played = in_words(self.space, tickets.tasks[i], int(tickets.seeds[i]))
-                return f"environment {i} ({played})"
+        for role, venv in self.student.venvs.items():
+            tickets = venv.tickets
+            for i, mine in enumerate(getattr(venv.core.unwrapped, "envs", ())):
+                if mine is env and tickets.ids[i] >= 0:
+                    played = in_words(self.space, tickets.tasks[i], int(tickets.seeds[i]))
+                    return f"{role} environment {i} ({played})".lstrip()
         return None
 
     def policy(self) -> Policy:
@@ -230,13 +229,17 @@ class RLSession:
         used: dict[str, Any] = {}
         if self.student.replay is not None:
             used = pieces.append(self.student.replay, self.steps // self.config.num_envs)
-        return {"student": self.student.state_dict(), "environments": self.venv.state_dict()}, used
+        state = {
+            "student": self.student.state_dict(),
+            "environments": self.student.environments_state(),
+        }
+        return state, used
 
     def restore(
         self, state: Mapping[str, Any], pieces: ReplayPieces, names: Mapping[str, Any]
     ) -> None:
         """Go on from a saved state: replays the actions of every open episode."""
-        observations = self.venv.restore(state["environments"])
+        observations = self.student.restore_environments(state["environments"])
         self.student.load_state_dict(state["student"], observations)
         if self.student.replay is not None:
             pieces.restore(self.student.replay, self.steps // self.config.num_envs, names)
@@ -278,11 +281,12 @@ class RLSession:
 
     def note(self, name: str, value: float) -> None:
         """Send one scalar to whoever tracks the run."""
-        self.student.note(name, value)
+        if self._tracks is not None:
+            self._tracks.write({name: value}, self.steps)
 
     def close(self) -> None:
         """Close all environments."""
-        self.venv.close()
+        self.student.close()
         if self._evaluator is not None:
             self._evaluator.close()
         if self._prober is not None:

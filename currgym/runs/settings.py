@@ -140,12 +140,18 @@ def check_required(name: str, given: Mapping[str, Any]) -> None:
         )
 
 
-def student_parameters(name: str) -> dict[str, inspect.Parameter]:
-    """Return the parameters that ``--set student.NAME`` reaches (imports the student)."""
-    if students[name].kind == "rl":
-        from currgym.students.rl import student_parameters as rl_parameters
+def student_parameters(
+    name: str, given: Mapping[str, Any] | None = None
+) -> dict[str, inspect.Parameter]:
+    """Return the parameters that ``--set student.NAME`` reaches (imports the student).
 
-        return rl_parameters(name)
+    Args:
+        name: Of the student.
+        given: What is chosen already: it may decide what else there is to choose.
+    """
+    if students[name].kind == "rl":
+        known: dict[str, inspect.Parameter] = students[name].student().parameters(name, given or {})
+        return known
     found = inspect.signature(students[name].load().__init__, eval_str=True).parameters
     return {k: p for k, p in found.items() if k not in ("self", "family", "seed", "task_space")}
 
@@ -158,7 +164,7 @@ def typed_student_parameters(name: str, given: Mapping[str, str]) -> dict[str, A
     """
     if not given:
         return {}
-    known = student_parameters(name)
+    known = student_parameters(name, given)
     try:
         check_arguments(given, known, f"student {name!r}")
     except TypeError as error:

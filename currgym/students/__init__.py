@@ -14,7 +14,7 @@ from typing import Any
 from currgym.registry import Registry
 
 __all__ = [
-    "CubeStudent", "GridStudent", "Pair", "SB3Student", "ScoreCurve", "StudentEntry",
+    "ALGORITHM", "CubeStudent", "GridStudent", "Pair", "SB3Student", "ScoreCurve", "StudentEntry",
     "SupervisedStudent", "students", "teach",
 ]  # fmt: skip
 
@@ -25,20 +25,41 @@ class StudentEntry:
 
     Attributes:
         kind: ``"rl"``, ``"supervised"`` or ``"simulated"``.
-        origin: ``"module:name"`` of the class (for ``"rl"``, of the algorithm).
+        origin: ``"module:name"`` of the class.
         summary: One line for ``currgym list``.
         exact: Whether an interrupted run goes on bit for bit.
+        wrapper: ``"module:name"`` of what makes a student of it, for algorithms that are none
+            themselves; None for a class that is a student.
     """
 
     kind: str
     origin: str
     summary: str
     exact: bool = False
+    wrapper: str | None = None
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules that it is defined by."""
+        places = (self.origin, self.wrapper or self.origin)
+        return tuple(dict.fromkeys(place.partition(":")[0] for place in places))
 
     def load(self) -> Any:
         """Import the class."""
-        module, _, name = self.origin.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return _imported(self.origin)
+
+    def student(self) -> Any:
+        """Import the class of the student that runs build, which knows its parameters."""
+        return _imported(self.wrapper or self.origin)
+
+
+def _imported(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+ALGORITHM = "currgym.students.rl:SB3Student"
+"""What makes a student of an algorithm of Stable-Baselines3's interface."""
 
 
 def _load_students() -> None:
@@ -56,7 +77,15 @@ def _load_students() -> None:
         ("crossq", f"{contrib}:CrossQ", "SAC without target networks (continuous)", False),
         ("recurrent-ppo", f"{contrib}:RecurrentPPO", "PPO with an LSTM policy", False),
     ):
-        students.add(name, StudentEntry("rl", origin, summary, exact))
+        students.add(name, StudentEntry("rl", origin, summary, exact, ALGORITHM))
+    students.add(
+        "pair",
+        StudentEntry(
+            "rl", "currgym.students.pair:Pair",
+            "protagonist and antagonist on the same tasks (PAIRED's), of an on-policy algorithm",
+            True,
+        ),
+    )  # fmt: skip
     students.add(
         "mlp",
         StudentEntry(

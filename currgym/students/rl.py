@@ -20,14 +20,18 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from currgym import sb3
+from currgym.curriculum import Curriculum, Ledger
 from currgym.registry import check_arguments
 from currgym.sb3 import CurriculumVecEnv, value_function
 from currgym.students import students
+from currgym.students.base import Environments, SafePoint
 from currgym.students.meter import OptimizerMeter
 
-__all__ = ["Policy", "SB3Student", "guarded_randomness", "student_parameters"]
+__all__ = [
+    "Policy", "SB3Student", "global_randomness", "guarded_randomness", "set_global_randomness",
+]  # fmt: skip
 
-SafePoint = Callable[[], None]
 _OWN = ("normalize", "net_arch", "activation", "action_noise")
 # Parts of a policy's module that no action depends on.
 _ONLY_LEARNING = ("critic", "actor_target", "q_net_target", "quantile_net_target")
@@ -48,28 +52,18 @@ _COUNTERS = (
 )  # fmt: skip
 
 
-def student_parameters(name: str) -> dict[str, inspect.Parameter]:
-    """Return the hyperparameters of a student (the algorithm's own first)."""
-    found = {
-        key: p
-        for key, p in inspect.signature(students[name].load().__init__).parameters.items()
-        if key not in _PLUMBING and key not in ("action_noise", "kwargs")
-    }
-    own = inspect.signature(SB3Student.__init__, eval_str=True).parameters
-    return {**found, **{key: own[key] for key in _OWN}}
-
-
 @contextmanager
 def guarded_randomness() -> Iterator[None]:
     """Leave Python's, NumPy's and torch's global generators as they were found."""
-    saved = _global_randomness()
+    saved = global_randomness()
     try:
         yield
     finally:
-        _set_global_randomness(saved)
+        set_global_randomness(saved)
 
 
-def _global_randomness() -> dict[str, Any]:
+def global_randomness() -> dict[str, Any]:
+    """Return where Python's, NumPy's and torch's global generators stand."""
     version, words, position = random.getstate()[0], random.getstate()[1], random.getstate()[2]
     name, keys, pos, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
     return {
@@ -84,7 +78,8 @@ def _global_randomness() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _set_global_randomness(state: Mapping[str, Any]) -> None:
+def set_global_randomness(state: Mapping[str, Any]) -> None:
+    """Put the global generators where :func:`global_randomness` found them."""
     python, legacy = state["python"], state["numpy"]
     words = tuple(int(w) for w in python["words"])
     random.setstate((python["version"], words, python["gauss"]))
@@ -202,10 +197,10 @@ class SB3Student:
         **parameters: Any,
     ) -> None:
         entry = students[name]
-        if entry.kind != "rl":
-            raise ValueError(f"student {name!r} is {entry.kind}; environments need an 'rl' student")
-        check_arguments(parameters, student_parameters(name), f"student {name!r}")
         cls: type[BaseAlgorithm] = entry.load()
+        if not issubclass(cls, BaseAlgorithm):
+            raise ValueError(f"student {name!r} is no algorithm of Stable-Baselines3's")
+        check_arguments(parameters, self.parameters(name), f"student {name!r}")
         self.name = name
         on_policy = "n_steps" in inspect.signature(cls.__init__).parameters and not hasattr(
             cls, "save_replay_buffer"
@@ -256,6 +251,52 @@ class SB3Student:
         self.meter = OptimizerMeter(optimizer)
         """Of its optimiser (the critic's, where there are two)."""
 
+    @classmethod
+    def parameters(
+        cls, name: str, given: Mapping[str, Any] | None = None
+    ) -> dict[str, inspect.Parameter]:
+        """Return the hyperparameters of an algorithm (its own first).
+
+        Args:
+            name: As it is registered.
+            given: What is chosen already; it decides nothing here.
+        """
+        found = {
+            key: p
+            for key, p in inspect.signature(students[name].load().__init__).parameters.items()
+            if key not in _PLUMBING and key not in ("action_noise", "kwargs")
+        }
+        own = inspect.signature(SB3Student.__init__, eval_str=True).parameters
+        return {**found, **{key: own[key] for key in _OWN}}
+
+    @classmethod
+    def on(
+        cls,
+        name: str,
+        environments: Environments,
+        curriculum: Curriculum,
+        *,
+        seed: int,
+        **parameters: Any,
+    ) -> SB3Student:
+        """Build it as a run does: see :meth:`currgym.students.base.RLStudent.on`."""
+        venv = sb3.wrap(environments(), curriculum, keep_actions=True)
+        student = cls(name, venv, seed=seed, **parameters)
+        student.attach(venv)
+        return student
+
+    @property
+    def venvs(self) -> dict[str, CurriculumVecEnv]:
+        """Its environments, under the role ``""``."""
+        return {"": self.venv}
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has been spent, unfinished episodes and gradient updates included."""
+        ledger = self.venv.ledger
+        ledger.updates = self.updates
+        return ledger
+
     @property
     def updates(self) -> int:
         """Gradient updates so far: steps of the optimiser (the critic's, where there are two)."""
@@ -276,10 +317,18 @@ class SB3Student:
         venv.core.gamma, venv.core.gae_lambda = self.gamma, self.gae_lambda
         venv.attach(self.model)
 
+    def value_function(self) -> Callable[[Any], NDArray[np.float64]]:
+        """Return its state values of raw observations, in raw reward.
+
+        Raises:
+            ValueError: If it has none.
+        """
+        return value_function(self.model, self.venv)
+
     def estimate(self, observations: Any) -> float:
         """Return the value estimate of a batch of one raw observation, in raw reward."""
         if self._values is None:
-            self._values = value_function(self.model, self.venv)
+            self._values = self.value_function()
         return float(self._values(observations)[0])
 
     @property
@@ -299,11 +348,6 @@ class SB3Student:
         """Send the algorithm's scalars there: called with names and values, and the step."""
         self.model.set_logger(Logger(None, [_Scalars(write)]))
 
-    def note(self, name: str, value: float) -> None:
-        """Write one scalar beside the algorithm's own, at once."""
-        for output in self.model.logger.output_formats:
-            output.write({name: value}, {name: ()}, self.steps)
-
     def learn(self, steps: int, at_safe_point: SafePoint) -> None:
         """Train until ``steps`` in all have been taken (a whole rollout may go beyond).
 
@@ -318,7 +362,8 @@ class SB3Student:
         self.model.learn(
             left,
             callback=_SafePoints(self, at_safe_point),
-            reset_num_timesteps=self.restored is None,
+            # Later calls go on: counters stay, and so do the running episodes.
+            reset_num_timesteps=self.restored is None and self.steps == 0,
         )
 
     def begin_episodes(self) -> None:
@@ -363,7 +408,7 @@ class SB3Student:
             "torch": {"parameters": model.get_parameters(), "ent_coef": _entropy(model)},
             "counters": {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)},
             "meter": self.meter.state_dict(),
-            "randomness": _global_randomness(),
+            "randomness": global_randomness(),
             "action_space": model.action_space.np_random.bit_generator.state,
         }
         for name in ("_last_obs", "_last_episode_starts", "_last_original_obs"):
@@ -402,8 +447,20 @@ class SB3Student:
         model.ep_info_buffer = model.ep_success_buffer = None
         self.restored = {"randomness": state["randomness"], "action_space": state["action_space"]}
         with guarded_randomness():  # what does not fit shows here, not in the middle of training
-            _set_global_randomness(state["randomness"])
+            set_global_randomness(state["randomness"])
         model.action_space.np_random.bit_generator.state = state["action_space"]
+
+    def environments_state(self) -> dict[str, Any]:
+        """Return the running episodes, the curriculum and the teacher."""
+        return self.venv.state_dict()
+
+    def restore_environments(self, state: Mapping[str, Any]) -> Any:
+        """Go on within the saved episodes; return the present observations."""
+        return self.venv.restore(state)
+
+    def close(self) -> None:
+        """Close its environments."""
+        self.venv.close()
 
     def policy_state(self) -> dict[str, Any]:
         """Return what its deterministic behaviour needs, and nothing that only learning does."""
@@ -435,7 +492,7 @@ class SB3Student:
     def restore_randomness(self) -> None:
         """Put all generators where the checkpoint found them (called at the same safe point)."""
         if self.restored is not None:
-            _set_global_randomness(self.restored["randomness"])
+            set_global_randomness(self.restored["randomness"])
             self.model.action_space.np_random.bit_generator.state = self.restored["action_space"]
             self.restored = None
 

@@ -186,7 +186,7 @@ def _roots(config: RunConfig) -> tuple[str, ...]:
 
     settings = {**_preset(config.teacher, config.preset), **config.teacher_parameters}
     roots = [*_teacher_modules(config.teacher, settings), session_module(config)]
-    roots.append(students[config.student].origin.partition(":")[0])
+    roots += students[config.student].modules
     if config.kind == "rl":
         roots += _environment_modules(config.env)
     elif config.kind == "supervised":

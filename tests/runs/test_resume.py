@@ -29,6 +29,12 @@ SAC = [
     "--set", "student.net_arch=[16,16]", "--set", "student.buffer_size=1000", "--test-tasks", "2",
     "--test-seeds", "1", "--evaluate-every", "800",
 ]  # fmt: skip
+PAIR = [
+    "GridMaze-v0", "--teacher", "paired", "--student", "pair", "--steps", "14000", "--num-envs",
+    "4", "--set", "student.n_steps=128", "--set", "student.attempts=1", "--set", "env.size=7",
+    "--set", "teacher.batch=8", "--test-tasks", "4", "--test-seeds", "1", "--evaluate-every",
+    "7000",
+]  # fmt: skip
 DIGITS = [
     "data/digits", "--teacher", "cyclical", "--steps", "16000", "--evaluate-every", "8000",
     "--set", "env.scoring_passes=2",
@@ -36,7 +42,9 @@ DIGITS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [PPO, SAC, DIGITS], ids=["ppo", "sac", "supervised"])
+@pytest.mark.parametrize(
+    "arguments", [PPO, SAC, PAIR, DIGITS], ids=["ppo", "sac", "pair", "supervised"]
+)
 def test_killed_and_resumed_equals_uninterrupted(arguments: list[str], tmp_path: Path) -> None:
     killing.run("train", *arguments, "--seed", "3", "--out", "whole", cwd=tmp_path)
     rng = np.random.default_rng(0)

@@ -62,6 +62,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "student_parameters": {"n_steps": 32, "batch_size": 32, "net_arch": [8]},
     },
     "a2c": {"env": "CartPole-v0", "student_parameters": {}},
+    # Half of PPO's rollouts, as there are two of them.
+    "pair": {"env": "CartPole-v0", "student_parameters": {"n_steps": 16, "batch_size": 32}},
 }  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def stop_at(run: Run, step: int) -> None:
         run.train(watch)
 
 
-@pytest.mark.parametrize("student", ["ppo", "sac", "td3", "dqn"])
+@pytest.mark.parametrize("student", ["ppo", "sac", "td3", "dqn", "pair"])
 @pytest.mark.parametrize("normalize", ["none", "both"])
 def test_stopped_and_resumed_equals_uninterrupted(
     make: Callable[..., Run], student: str, normalize: str
@@ -224,12 +226,13 @@ def test_a_teacher_that_may_ask_is_asked(make: Callable[..., Run]) -> None:
     assert run.train()["ledger"]["probes"] > 0
 
 
+@pytest.mark.parametrize("student", ["ppo", "pair"])
 @pytest.mark.parametrize("teacher", ["alp-gmm", "test-scout"])
 def test_ledger_equals_an_outside_counter(
-    make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, teacher: str
+    make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, teacher: str, student: str
 ) -> None:
     counter = Counter(monkeypatch)
-    run = make("ppo", teacher=teacher, env="Acrobot-v0", steps=1280)
+    run = make(student, teacher=teacher, env="Acrobot-v0", steps=1280)
     ledger = run.train()["ledger"]
     spent = sum(
         ledger[name] for name in ("steps", "probe_steps", "cancelled_steps", "evaluation_steps")
@@ -277,6 +280,58 @@ def test_log_rebuilds_the_teacher(make: Callable[..., Run], teacher: str) -> Non
     assert killing.first_difference(rebuilt, saved) is None
 
 
+MAZE: dict[str, Any] = {
+    "env": "GridMaze-v0", "env_parameters": {"size": 7},
+    "student_parameters": {"n_steps": 64, "batch_size": 64, "n_epochs": 2}, "steps": 1280,
+    "evaluate_every": 640,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("teacher", ["paired", "plr", "accel"])
+def test_whoever_designs_for_a_pair(make: Callable[..., Run], teacher: str) -> None:
+    """Stopped and resumed to the same bytes, and rebuilt from the log."""
+    whole = make("pair", "whole", teacher=teacher, checkpoint_every=1e9, **MAZE)
+    ledger = whole.train()["ledger"]
+    assert ledger["steps"] + ledger["probe_steps"] >= 1280
+    assert ledger["attempts"] > 2
+    assert (ledger["probes"] > 0) == (teacher == "accel")
+    parted = make("pair", "parted", teacher=teacher, **MAZE)
+    stop_at(parted, 256)
+    last = Run.open(parted.folder)
+    last.train()
+    assert not last.notes
+    killing.assert_same_run(whole.folder, parted.folder)
+    newest, _ = Checkpoints(whole.folder).newest()
+    assert newest is not None
+    saved = newest.state()["session"]["environments"]["curriculum"]["teacher"]
+    assert killing.first_difference(rebuild_teacher(whole.folder).state_dict(), saved) is None
+
+
+def test_what_a_pairs_log_says(make: Callable[..., Run]) -> None:
+    run = make("pair", teacher="paired", **MAZE)
+    ledger = run.train()["ledger"]
+    with (run.folder / "episodes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == ledger["attempts"]
+    # Open tickets, and those that the two are at, make up the rest.
+    assert 0 < sum(int(row["length"]) for row in rows) < ledger["steps"] == 1280
+    clock = [int(row["step"]) for row in rows]
+    assert clock == sorted(clock)
+    assert clock[-1] <= 1280
+    for row in rows:
+        assert -1.0 <= float(row["score.regret"]) <= 1.0 - float(row["return"])
+        assert float(row["success"]) in (0.0, 0.5, 1.0)
+    # Two epochs of the minibatches of each rollout, and two learners.
+    assert ledger["updates"] == 2 * 1280 // 64
+
+
+def test_who_cannot_design_for_a_pair(make: Callable[..., Run]) -> None:
+    """What single episodes tell has no mean; regret is what only a pair can tell."""
+    run = make("ppo", teacher="paired", env="GridMaze-v0")
+    with pytest.raises(ValueError, match="regret"):
+        run.train()
+
+
 def test_why_proposes_the_very_task(make: Callable[..., Run]) -> None:
     run = make("ppo")
     run.train()
@@ -312,7 +367,7 @@ def test_policy_of_a_finished_run_acts(make: Callable[..., Run]) -> None:
 
 
 def test_fork_under_another_teacher(make: Callable[..., Run], tmp_path: Path) -> None:
-    for student in ("ppo", "sac"):
+    for student in ("ppo", "sac", "pair"):
         run = make(student, student)
         stop_at(run, 384)
         step = max(int(f.name) for f in (run.folder / "checkpoints").iterdir())

@@ -11,10 +11,10 @@ from gymnasium.vector import SyncVectorEnv
 
 import currgym
 from currgym import BoxTasks, sb3
-from currgym.students import students
+from currgym.students import ALGORITHM, students
 from currgym.students.rl import SB3Student
 
-RL = [name for name in students if students[name].kind == "rl"]
+RL = [name for name in students if students[name].wrapper == ALGORITHM]
 DISCRETE = ("dqn", "qr-dqn")
 OFF_POLICY: dict[str, Any] = {"learning_starts": 16, "batch_size": 4, "net_arch": [4]}
 ON_POLICY: dict[str, Any] = {"n_steps": 16, "batch_size": 16, "net_arch": [4]}

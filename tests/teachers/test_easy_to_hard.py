@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from currgym import BoxTasks, DiscreteTasks, make_teacher
+from currgym.envs.grid_maze import MazeTasks
 from currgym.teachers._difficulty import DifficultyOrder, UniformSum, spread_points
 from currgym.teachers._pacing import PACINGS, Pacing
 
@@ -185,6 +186,27 @@ def test_a_share_of_nothing_gives_the_easiest() -> None:
     points = order.draw(np.zeros(5), np.random.default_rng(0))
     assert points.sum(axis=1).max() < 0.03
     assert copy.deepcopy(order) is order
+
+
+def test_levels_open_by_their_distance() -> None:
+    """The easiest fifth of the mazes that the space samples, then all of them."""
+    space = MazeTasks(7)
+    easy = make_teacher("easy-to-hard", space, seed=0, start=0.2, horizon=400)
+    hard = make_teacher("hard-to-easy", space, seed=0, start=0.2, horizon=400)
+    known = np.sort(space.difficulty_of(space.sample(2000, np.random.default_rng(1))))
+    rng = np.random.default_rng(2)
+    first = space.difficulty_of(easy.preview(300, rng))
+    assert first.max() == known[400]
+    for distance in (1, 2, 3):  # as often as the space samples them
+        opened = known[known <= known[400]]
+        assert abs(np.mean(first == distance) - np.mean(opened == distance)) < 0.1
+    assert space.difficulty_of(hard.preview(300, rng)).min() == known[1600]
+    for teacher in (easy, hard):
+        early = space.difficulty_of(teacher.sample(400))
+        late = space.difficulty_of(teacher.sample(600))
+        assert abs(np.median(late) - np.median(known)) <= 1.0
+        assert (early.mean() < known.mean()) == (teacher is easy)
+        assert late.max() == 4 * space.cells  # what cannot be solved comes last, or first
 
 
 def test_short_horizons_keep_their_time_over_many_examples() -> None:

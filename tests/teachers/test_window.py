@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from currgym import BoxTasks, DiscreteTasks, Outcomes, Teacher, make_teacher
+from currgym.envs.grid_maze import MazeTasks
 
 NAMES = ["stump_height", "obstacle_spacing"]
 WEIGHTS = {"stump_height": 1.0, "obstacle_spacing": -0.1}
@@ -121,3 +122,19 @@ def test_refuses() -> None:
         settings: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=f"{name} must"):
             make_teacher("window", SPACE, **settings)
+
+
+def test_slides_over_levels_by_their_distance() -> None:
+    """In thirds of the mazes that the space samples: on by success, and where it fails no more."""
+    space = MazeTasks(7)
+    known = np.sort(space.difficulty_of(space.sample(3000, np.random.default_rng(1))))
+    teacher: Any = make_teacher("window", space, seed=0, window=1 / 3, step=1 / 3, queue=40)
+    for moves, success in ((0, 1.0), (1, 0.5), (1, 1.0), (2, 1.0), (2, 1.0)):
+        low, high = teacher.snapshot()["corners"]
+        assert (low, high) == (known[1000 * moves], known[1000 * moves + 999])
+        tasks = teacher.sample(40)
+        distances = space.difficulty_of(tasks)
+        assert (distances.min(), distances.max()) == (low, high)
+        teacher.update(Outcomes(tasks, np.full(40, success), successes=np.full(40, success)))
+    with pytest.raises(ValueError, match="directions"):
+        make_teacher("window", space, directions={"goal": 1})

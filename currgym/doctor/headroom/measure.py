@@ -72,13 +72,14 @@ class Plan:
         parameters = dict(base.student_parameters)
         rollout = 1
         if base.kind == "rl":
-            from currgym.students.rl import student_parameters
+            from currgym.runs.settings import student_parameters
 
-            known = student_parameters(base.student).get("n_steps")
+            named = student_parameters(base.student, parameters)
+            known = named.get("n_steps")
             if known is not None and known.default is not known.empty:
                 # A rollout of the default 2048 steps in 16 environments is longer than a fork.
                 parameters.setdefault("n_steps", min(known.default, ROLLOUT))
-                if "gradient_steps" not in student_parameters(base.student):
+                if "gradient_steps" not in named:
                     rollout = int(parameters["n_steps"]) * base.num_envs
         wanted = self.fork_steps or max(1, base.steps // 20)
         apart = _whole(-(-base.steps // self.checkpoints), rollout)

@@ -30,10 +30,9 @@ from numpy.typing import NDArray
 
 from currgym.curriculum import Curriculum, Ledger
 from currgym.doctor.headroom.cells import Cells
-from currgym.outcomes import Outcomes
+from currgym.runs.attempts import Listed, explore
 from currgym.runs.run import Run
 from currgym.runs.seeding import seed_for
-from currgym.teaching import Proposals
 
 __all__ = ["ENSEMBLE", "SIGNALS", "Probes", "probe", "signals"]
 
@@ -66,58 +65,6 @@ class Probes:
     ledger: Ledger
 
 
-class _Listed:
-    """Hands out a list of tasks once, keeps the outcomes, and repeats itself when asked for more.
-
-    Any object with ``sample`` and ``update`` is a teacher; this one also requests its list.
-    """
-
-    def __init__(self, tasks: NDArray[Any], needs: frozenset[str]) -> None:
-        self.tasks = tasks
-        self.needs = needs
-        self.outcomes: list[Outcomes] = []
-        self._given = 0
-        self._asked = False
-
-    def sample(self, n: int = 1) -> NDArray[Any]:
-        rows = np.arange(self._given, self._given + n) % len(self.tasks)
-        self._given += n
-        return self.tasks[rows]
-
-    def requests(self) -> Proposals | None:
-        if self._asked:
-            return None
-        self._asked = True
-        return Proposals(self.tasks)
-
-    def update(self, outcomes: Outcomes) -> None:
-        self.outcomes.append(outcomes)
-
-    def first(self) -> dict[str, Any]:
-        """Return the columns of the outcome of each listed task, in the order of the list."""
-        ids = np.concatenate([o.ids for o in self.outcomes if o.ids is not None])
-        order = np.argsort(ids)[: len(self.tasks)]
-
-        def column(values: list[Any]) -> Any:
-            return None if values[0] is None else np.concatenate(values)[order]
-
-        found = {
-            name: column([getattr(o, name) for o in self.outcomes])
-            for name in ("returns", "successes")
-        }
-        found["scores"] = {
-            name: column([o.scores[name] for o in self.outcomes])
-            for name in self.outcomes[0].scores
-        }
-        return found
-
-    @property
-    def done(self) -> bool:
-        """Whether every listed task has its outcome."""
-        ids = {i for o in self.outcomes if o.ids is not None for i in o.ids.tolist()}
-        return len(ids.intersection(range(len(self.tasks)))) == len(self.tasks)
-
-
 def probe(run: Run, step: int, cells: Cells, per_cell: int) -> Probes:
     """Attempt tasks of every cell with the student of a checkpoint; it learns nothing.
 
@@ -146,41 +93,19 @@ def probe(run: Run, step: int, cells: Cells, per_cell: int) -> Probes:
 def _attempt_rl(
     session: Any, run: Run, tasks: NDArray[Any], seed: int
 ) -> tuple[dict[str, Any], Ledger]:
-    import gymnasium
-    import torch
-
-    from currgym.sb3 import value_function
-    from currgym.students.rl import guarded_randomness
-    from currgym.vector import CurriculumVectorEnv
-
+    scores = _CRITIC_SCORES
     try:
-        values = value_function(session.student.model, session.venv)
-    except ValueError:
-        values = None
-    listed = _Listed(tasks, frozenset() if values is None else _CRITIC_SCORES)
-    vec = gymnasium.make_vec(session.about.env_id, num_envs=len(tasks), **run.config.env_parameters)
-    core = CurriculumVectorEnv(vec, listed, seed=seed)
-    core.value_function = values
-    policy = session.student.policy(deterministic=False)
-    try:
-        with guarded_randomness():
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002 - where SB3 draws from
-            observations, _ = core.reset()
-            starts = np.ones(len(tasks), dtype=np.bool_)
-            while not listed.done:
-                actions = policy.act(observations, starts)
-                observations, _, terminated, truncated, _ = core.step(actions)
-                starts = np.asarray(terminated | truncated)
-        return listed.first(), core.ledger
-    finally:
-        core.close()
+        session.student.value_function()
+    except ValueError:  # it has no state values
+        scores = frozenset()
+    listed, ledger = explore(session, tasks, seed, scores)
+    return listed.first(), ledger
 
 
 def _attempt_examples(
     session: Any, run: Run, tasks: NDArray[Any], seed: int
 ) -> tuple[dict[str, Any], Ledger]:
-    listed = _Listed(tasks, frozenset())
+    listed = Listed(tasks, frozenset())
     curriculum = Curriculum(listed, seed=seed)
     session.student.probe(curriculum)
     columns = listed.first()
