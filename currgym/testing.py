@@ -44,6 +44,7 @@ __all__ = [
 ]  # fmt: skip
 
 SNAPSHOT_LIMIT = 100_000
+REASON_LIMIT = 500
 CAPACITY = 20_000
 SMALL_MEMORY = 500
 MEMORY_NAMES = ("buffer_size", "capacity", "history_size", "memory", "window")
@@ -435,9 +436,15 @@ def _same(a: Any, b: Any) -> bool:
 
 @_teacher_check()
 def _teacher_looks_leave_no_trace(case: TeacherCase) -> None:
-    """preview, snapshot, weights and repr change nothing; a snapshot is small and plain."""
+    """preview, snapshot, weights, why and repr change nothing; a snapshot is small and plain.
+
+    Every proposal has a reason, one or two sentences of facts.
+    """
     teacher = case.build()
+    teacher.propose(2)
+    early = [str(teacher.why(row)) for row in range(2)]
     case.run(teacher, 120, batch=3)
+    teacher.propose(2)
     before = copy.deepcopy(teacher.state_dict())
     tasks = teacher.preview(50, np.random.default_rng(1))
     _check_tasks(case, tasks, 50)
@@ -452,8 +459,20 @@ def _teacher_looks_leave_no_trace(case: TeacherCase) -> None:
     if weights.shape != (50,) or not np.isfinite(weights).all() or (weights < 0).any():
         case.fail("weights are one number from 0 up a task", f"got {weights!r}")
     repr(teacher)
+    late = [str(teacher.why(row)) for row in range(2)]
+    for said in early + late:
+        if not 10 <= len(said) <= REASON_LIMIT:
+            case.fail("a reason is one or two sentences", f"got {said!r}")
+    if not case.degenerate and set(early) & set(late):
+        case.fail("a reason has facts of its proposal", f"always {late[0]!r}")
+    for row in (-1, 2):
+        try:
+            teacher.why(row)
+        except ValueError:
+            continue
+        case.fail("why() raises ValueError where no proposal is", f"row {row}")
     if not _same(before, teacher.state_dict()):
-        case.fail("preview, snapshot, weights and repr leave no trace")
+        case.fail("preview, snapshot, weights, why and repr leave no trace")
 
 
 def _bytes(value: Any) -> int:
@@ -764,7 +783,7 @@ def _same_in_fresh_process(case: TeacherCase) -> None:
         )  # fmt: skip
     except subprocess.CalledProcessError as error:
         case.fail("a teacher runs in a fresh process", error.stderr.strip().splitlines()[-1])
-    # Built from the same description here, which leaves groups and features out.
+    # Built from the same description here, which leaves features out.
     if done.stdout.strip() != _digest_by_name(**order):
         case.fail("a fresh process gives the same stream")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Paired"]
 
@@ -133,6 +133,7 @@ class Paired(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         # One by one: n tasks are the same as n times one.
+        self._origins = []
         tasks = [self._one(rng) for _ in range(n)]
         while len(self._pending) > MOST_PENDING:
             del self._pending[next(iter(self._pending))]
@@ -148,6 +149,7 @@ class Paired(Teacher):
             # As its outcome will show it: whole numbers come back as the middle of their slice.
             seen = self.space.to_unit(self.space.from_unit(task[None]))[0]
         key = seen.tobytes()
+        self._origins.append(float(np.sum(logs)))
         self._pending.pop(key, None)
         self._pending[key] = row, logs
         return task
@@ -237,6 +239,15 @@ class Paired(Teacher):
         regrets = np.asarray(state["batch_regrets"]).tolist()
         self._rows = list(
             zip(np.array(state["batch"]), np.array(state["batch_logs"]), regrets, strict=True)
+        )
+
+    def _why(self, row: int, task: Any) -> Reason:
+        return Reason(
+            "the designer's policy",
+            f"it built this task by {self._steps:,} choices with a probability of "
+            f"{np.exp(self._origins[row]):.3g}, after {self.updates:,} updates (mean regret "
+            f"{self.mean_regret:.3g})",
+            explores=False,
         )
 
     def snapshot(self) -> dict[str, Any]:

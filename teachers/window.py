@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from currgym.tasks import BoxTasks, TaskSpace
 from currgym.teachers._difficulty import directions_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Window"]
 
@@ -159,6 +159,14 @@ class Window(Teacher):
         self._moves = int(state["moves"])
         self._values = np.asarray(state["values"]).tolist()
         self._last_mean = float("nan" if state["last_mean"] is None else state["last_mean"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        mean = "no mean so far" if np.isnan(self._last_mean) else f"mean {self._last_mean:.3g}"
+        return Reason(
+            f"the window after {self._moves:,} moves",
+            f"proposal {self._number(row):,}; the window covers {self.window:.3g} of each range, "
+            f"and the latest {self.queue:,} attempts that moved or held it had {mean}",
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the window (unit cube and tasks at its corners), its moves and the last mean."""
