@@ -103,6 +103,7 @@ class PacedTeacher(Teacher):
         shown = {
             "time": self.proposed / self.horizon,
             "fraction": self.fraction,
+            "counted_from": "hardest" if self.from_the_hard_end else "easiest",
             "schedule": np.stack([ahead, self._pace(ahead)], axis=1),
         }
         if isinstance(self.space, DiscreteTasks):

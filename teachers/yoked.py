@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,6 +86,8 @@ class Yoked(Teacher):
     spaces = frozenset({"box", "discrete", "levels"})
     files = frozenset({"log"})
     required = frozenset({"log"})
+    order: ClassVar[str] = "as logged"
+    """In which a round goes through the log."""
 
     def __init__(
         self,
@@ -171,8 +173,11 @@ class Yoked(Teacher):
         )
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the length of the log, the place in it, and how often it was exhausted."""
-        return {"length": len(self._tasks), "position": self._at, "exhausted": self._rounds}
+        """Return the log's length, its order, the place in it, and how often it was exhausted."""
+        return {
+            "length": len(self._tasks), "order": self.order, "position": self._at,
+            "exhausted": self._rounds,
+        }  # fmt: skip
 
 
 @register("yoked-shuffled")
@@ -201,6 +206,8 @@ class YokedShuffled(Yoked):
     Raises:
         ValueError: If the log is empty, has a column missing or a task outside the space.
     """
+
+    order = "shuffled"
 
     def __init__(
         self,
