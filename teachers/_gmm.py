@@ -154,6 +154,7 @@ class MixtureTeacher(Teacher):
                 why, chance = f"no mixture is fitted yet, after {self.attempts:,} attempts", 1.0
             else:
                 why, chance = "this share of proposals is spread evenly", self.random_ratio
+            why += f"; proposal {self._number(row):,}"
             return Reason("the whole space", why, chance, explores=True)
         return Reason(
             f"Gaussian {component + 1} of {len(self._chances)}",

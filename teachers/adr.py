@@ -251,9 +251,9 @@ class ADR(Teacher):
         if face < 0:
             return Reason(
                 "the inside of the box",
-                f"the box has grown {int(self._grown.sum()):,} times and shrunk "
-                f"{int(self._shrunk.sum()):,} times, and covers {float((high - low).prod()):.3g} "
-                "of the space",
+                f"proposal {self._number(row):,}; the box has grown {int(self._grown.sum()):,} "
+                f"times and shrunk {int(self._shrunk.sum()):,} times, and covers "
+                f"{float((high - low).prod()):.3g} of the space",
                 1.0 - ratio if len(low) else 1.0,
             )
         dim = len(low)

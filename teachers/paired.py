@@ -95,7 +95,7 @@ class Paired(Teacher):
         self.batch = batch
         self.epochs = epochs
         self.entropy = entropy
-        self.updates = 0
+        self.updates = self.failed_fits = 0
         self.mean_regret = 0.0
         """Of the latest batch."""
         self._steps, self._options = built
@@ -177,6 +177,7 @@ class Paired(Teacher):
         spread = float(regret.std())
         gain = torch.tensor((regret - regret.mean()) / spread if spread > 0.0 else 0.0 * regret)
         weights = [torch.tensor(w, requires_grad=True) for w in self._weights]
+        moments_before = [(mean.copy(), square.copy()) for mean, square in self._moments]
         chosen, step, hidden, out, bias = weights
         for epoch in range(self.epochs):
             seen = chosen[rows].cumsum(dim=1) - chosen[rows]  # before each choice
@@ -193,7 +194,12 @@ class Paired(Teacher):
                     weights, gradients, self._moments, strict=True
                 ):
                     weight -= torch.from_numpy(self._adam(gradient.numpy(), moments, number))
-        self._weights = [weight.detach().numpy().copy() for weight in weights]
+        learned = [weight.detach().numpy().copy() for weight in weights]
+        if not all(np.isfinite(weight).all() for weight in learned):
+            self._moments = moments_before
+            self.failed_fits += 1
+            return
+        self._weights = learned
         self.updates += 1
 
     def _adam(
@@ -215,6 +221,7 @@ class Paired(Teacher):
             "means": {k: m.copy() for k, (m, _) in zip(NAMES, self._moments, strict=True)},
             "squares": {k: s.copy() for k, (_, s) in zip(NAMES, self._moments, strict=True)},
             "updates": self.updates,
+            "failed_fits": self.failed_fits,
             "mean_regret": self.mean_regret,
             "keys": np.array([np.frombuffer(key, np.uint8) for key in self._pending]),
             "pending": self._stacked([row for row, _ in made], np.int64),
@@ -232,7 +239,8 @@ class Paired(Teacher):
         self._moments = [
             (np.array(state["means"][name]), np.array(state["squares"][name])) for name in NAMES
         ]
-        self.updates, self.mean_regret = int(state["updates"]), float(state["mean_regret"])
+        self.updates, self.failed_fits = int(state["updates"]), int(state["failed_fits"])
+        self.mean_regret = float(state["mean_regret"])
         made = zip(np.array(state["pending"]), np.array(state["pending_logs"]), strict=True)
         keys = [np.asarray(key, np.uint8).tobytes() for key in state["keys"]]
         self._pending = dict(zip(keys, made, strict=True))
@@ -259,5 +267,6 @@ class Paired(Teacher):
             chances = np.exp(logits - logits.max())
             chances /= chances.sum()
         return {
-            "updates": self.updates, "regret": self.mean_regret, "first_choice": chances,
+            "updates": self.updates, "failed_fits": self.failed_fits, "regret": self.mean_regret,
+            "first_choice": chances,
         }  # fmt: skip

@@ -415,7 +415,7 @@ class RIAC(Teacher):
             evenly = f"a share {self.random_ratio:.3g} of proposals is spread evenly"
             none = "the region that was chosen has no attempt to start from"
             chance = self.random_ratio if how == "random" else None
-            why = evenly if how == "random" else none
+            why = f"{evenly if how == 'random' else none}; proposal {self._number(row):,}"
             return Reason("the whole space", why, chance, explores=True)
         alp = self._alp[self._choices]
         at = int(np.flatnonzero(self._choices == region)[0])
