@@ -348,6 +348,7 @@ def why(folder: Path, episode: int, trust: bool) -> None:
     task = ", ".join(f"{name} {value}" for name, value in found.task.items())
     click.echo(f"episode {found.episode} (ticket {found.ticket}): {task}")
     click.echo(f"outcome: return {found.row['return']}, {found.row['length']} steps")
+    click.echo(str(found.reason))
     click.echo(f"the teacher had seen {found.outcomes_seen} outcomes; what it went by:")
     for name, value in found.snapshot.items():
         click.echo(f"  {name}: {shown(value)}")

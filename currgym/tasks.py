@@ -726,11 +726,15 @@ class DiscreteTasks(TaskSpace):
         return {"task": int(self.as_array(task)[0])}
 
     def config(self) -> dict[str, Any]:
-        """Return a JSON-ready description (scores included, groups and features left out)."""
+        """Return a JSON-ready description: scores and groups included, features left out.
+
+        Features are as large as the data, and whoever has the tasks has them.
+        """
         return {
             "type": "discrete",
             "n": self.n,
             "difficulty": None if self._scores is None else self._scores.tolist(),
+            "groups": None if self.groups is None else self.groups.tolist(),
         }
 
     @property
@@ -769,7 +773,7 @@ def space_from_config(config: Mapping[str, Any], trust: bool = False) -> TaskSpa
         return _levels_from_config(config, trust)
     difficulty = config.get("difficulty")
     if config["type"] == "discrete":
-        return DiscreteTasks(config["n"], difficulty=difficulty)
+        return DiscreteTasks(config["n"], difficulty=difficulty, groups=config.get("groups"))
     if config["type"] != "box":
         raise ValueError(f"unknown type of task space {config['type']!r}")
     if isinstance(difficulty, dict) and set(difficulty) == {"import"}:

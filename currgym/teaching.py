@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from currgym.outcomes import COLUMNS, Outcomes
+from currgym.reasons import Reason
 from currgym.registry import Registry, check_arguments, nearest
 from currgym.tasks import DiscreteTasks, TaskSpace
 
 __all__ = [
-    "PRIVILEGES", "Batch", "Proposals", "ReturnScale", "Teacher", "TeacherLike", "make_teacher",
-    "register", "teacher_names", "teacher_parameters", "teachers",
+    "PRIVILEGES", "Batch", "Proposals", "Reason", "ReturnScale", "Teacher", "TeacherLike",
+    "make_teacher", "register", "teacher_names", "teacher_parameters", "teachers",
 ]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
@@ -231,6 +232,11 @@ class Teacher(ABC):
             )
         self._pass: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._cursor = 0
+        # Of the latest proposals, for why(), and no part of the state: the tasks, whatever
+        # ``_sample`` noted of each, and for those cut from passes (place, pass) of each.
+        self._latest: NDArray[Any] = np.empty(0)
+        self._origins: Any = None
+        self._places: list[tuple[int, int]] = []
 
     # What an author writes -----------------------------------------------------------------------
 
@@ -260,6 +266,19 @@ class Teacher(ABC):
         """Return small arrays (100 kB at most) that explain the present decision."""
         return {}
 
+    def _why(self, row: int, task: Any) -> Reason:
+        """Return why a row of the latest proposals was proposed.
+
+        A ``_sample`` that chooses in a way that the task does not show notes its choices, one entry
+        a row, in ``self._origins``.
+
+        Args:
+            row: From 0.
+            task: In the unit cube, or its index, as ``_update`` would see it.
+        """
+        after = f"proposal {self._number(row):,}, made after {self.seen:,} outcomes"
+        return Reason(self._place(row) or f"what {self.name or type(self).__name__} draws", after)
+
     # What everybody calls ------------------------------------------------------------------------
 
     def sample(self, n: int = 1) -> NDArray[Any]:
@@ -271,6 +290,23 @@ class Teacher(ABC):
     def propose(self, n: int = 1) -> Proposals:
         """Propose ``n`` tasks with what the teacher knows about them; wraps :meth:`sample`."""
         return Proposals(self.sample(n))
+
+    def why(self, row: int = 0) -> Reason:
+        """Return why a task was proposed, a row of the latest proposals; leaves no trace.
+
+        Ask before the next outcomes come in: the facts are the present ones.
+
+        Raises:
+            ValueError: If the latest proposals, since it was built or loaded, have no such row.
+        """
+        if not 0 <= row < len(self._latest):
+            raise ValueError(
+                f"row must be that of one of the latest {len(self._latest)} proposals, got {row}"
+            )
+        task = self._latest[row : row + 1]
+        if not self.native or self.space.kind == "box":
+            task = self.space.to_unit(task)
+        return self._why(row, task[0])
 
     def requests(self) -> Proposals | None:
         """Return attempts *without learning* that the teacher would like now, or None."""
@@ -345,6 +381,7 @@ class Teacher(ABC):
         self.scale.load_state_dict(state["scale"])
         self._pass = np.array(state["pass"], dtype=np.int64)
         self._cursor = int(state["cursor"])
+        self._latest = np.empty(0)
         self._load(state["own"])
 
     def __repr__(self) -> str:
@@ -365,10 +402,23 @@ class Teacher(ABC):
 
     def _draw(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         if isinstance(self.space, DiscreteTasks):
-            return self._cut(n, rng)
-        tasks = self._to_tasks(self._sample(n, rng))
-        self.proposed += n
+            tasks: NDArray[Any] = self._cut(n, rng)
+        else:
+            tasks = self._to_tasks(self._sample(n, rng))
+            self.proposed += n
+        self._latest = tasks.copy()  # the caller may do with his what he likes
         return tasks
+
+    def _number(self, row: int) -> int:
+        """Return which proposal a row of the latest ones was, from 1."""
+        return self.proposed - len(self._latest) + row + 1
+
+    def _place(self, row: int) -> str:
+        """Return the place in its pass of a row of the latest proposals; empty if it was drawn."""
+        if not self._places:
+            return ""
+        place, length = self._places[row]
+        return f"place {place:,} of a pass of {length:,} examples"
 
     def _to_tasks(self, drawn: NDArray[Any]) -> NDArray[Any]:
         """Turn what ``_sample`` returned into tasks of the space.
@@ -396,12 +446,15 @@ class Teacher(ABC):
         same time as if the calls had been single.
         """
         pieces: list[NDArray[np.int64]] = []
+        self._places = []
         while n > 0:
             if self._cursor == len(self._pass) and not self._next_pass(rng):
                 pieces.append(np.asarray(self._to_tasks(self._sample(n, rng)), dtype=np.int64))
                 self.proposed += n
                 break
             piece = self._pass[self._cursor : self._cursor + n]
+            places = range(self._cursor + 1, self._cursor + 1 + len(piece))
+            self._places += [(place, len(self._pass)) for place in places]
             self._cursor += len(piece)
             self.proposed += len(piece)
             n -= len(piece)

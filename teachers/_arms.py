@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
-from currgym.teaching import Teacher
+from currgym.teaching import Reason, Teacher
 
 __all__ = ["MAX_ARMS", "ArmTeacher", "Arms", "Bins", "Members", "make_arms", "pick"]
 
@@ -55,6 +55,10 @@ class Arms(ABC):
     @abstractmethod
     def shown_bytes(self) -> int:
         """Return the size of one arm in :meth:`shown`."""
+
+    @abstractmethod
+    def named(self, arm: int) -> str:
+        """Return a name that no other arm has."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Arms:
         return self
@@ -112,6 +116,10 @@ class Bins(Arms):
         """Return the size of two corners."""
         return 16 * self.width
 
+    def named(self, arm: int) -> str:
+        """Return its number among the bins, from 1."""
+        return f"bin {arm + 1:,} of {self.n:,}"
+
 
 class Members(Arms):
     """Examples by the arm that each belongs to.
@@ -151,6 +159,12 @@ class Members(Arms):
     def shown_bytes(self) -> int:
         """Return the size of an example and a number."""
         return 16
+
+    def named(self, arm: int) -> str:
+        """Return its number among the groups, or of its only example."""
+        if self.sizes[arm] == 1:
+            return f"example {int(self._members[self._first[arm]])}"
+        return f"group {arm + 1:,} of {self.n:,} ({self.sizes[arm]:,} examples)"
 
 
 def make_arms(space: TaskSpace, bins: int | Sequence[int] | None = None) -> Bins | Members:
@@ -287,6 +301,24 @@ class ArmTeacher(Teacher):
         # One row a task, so that n tasks are the same as n times one.
         u = rng.random((n, 1 + self.arms.width))
         return self.arms.place(pick(self.chances, u[:, 0]), u[:, 1:])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        arm = int(self.arms.of(np.asarray(task)[None])[0])
+        return Reason(
+            self.arms.named(arm), self._worth(arm), self._chance_of(arm), self._explored(arm)
+        )
+
+    def _worth(self, arm: int) -> str:
+        """Return what an arm was chosen by, in words and numbers."""
+        return f"chosen after {self.seen:,} outcomes"
+
+    def _chance_of(self, arm: int) -> float | None:
+        """Return how likely an arm is, or None where :meth:`probability` only estimates it."""
+        return float(self.chances[arm])
+
+    def _explored(self, arm: int) -> bool | None:
+        """Return whether a choice of this arm can only be exploration, or cannot be; else None."""
+        return None
 
     def _shown(self, **columns: NDArray[Any]) -> dict[str, Any]:
         """Return the likeliest arms with these columns, one entry an arm, and their chances."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
 from currgym.teachers._mixtures import Criterion, Mixture, fit_mixture
-from currgym.teaching import Batch, State, Teacher
+from currgym.teaching import Batch, Reason, State, Teacher
 
 __all__ = ["Boundary", "MixtureTeacher"]
 
@@ -139,15 +139,36 @@ class MixtureTeacher(Teacher):
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         # One by one: most calls ask for a single task, and n tasks are the same as n times one.
         tasks = np.empty((n, self.space.unit_dim))
+        self._origins = np.full(n, -1)
         for i in range(n):
             if self.mixture is None or rng.random() < self.random_ratio:
                 tasks[i] = rng.random(self.space.unit_dim)
             else:
-                tasks[i] = self._guided(self.mixture, rng)
+                self._origins[i], tasks[i] = self._guided(self.mixture, rng)
         return tasks
 
-    def _guided(self, mixture: Mixture, rng: np.random.Generator) -> FloatArray:
-        """Choose a component in proportion to its utility and draw a task from it."""
+    def _why(self, row: int, task: Any) -> Reason:
+        component = int(self._origins[row])
+        if component < 0:
+            if self.mixture is None:
+                why, chance = f"no mixture is fitted yet, after {self.attempts:,} attempts", 1.0
+            else:
+                why, chance = "this share of proposals is spread evenly", self.random_ratio
+            why += f"; proposal {self._number(row):,}"
+            return Reason("the whole space", why, chance, explores=True)
+        return Reason(
+            f"Gaussian {component + 1} of {len(self._chances)}",
+            f"{self._worth(component)}, as of fit {self.fits:,}",
+            float((1.0 - self.random_ratio) * self._chances[component]),
+            explores=False,
+        )
+
+    @abstractmethod
+    def _worth(self, component: int) -> str:
+        """Return what a component is drawn in proportion to, in words and numbers."""
+
+    def _guided(self, mixture: Mixture, rng: np.random.Generator) -> tuple[int, FloatArray]:
+        """Choose a component in proportion to its utility, and draw a task from it."""
         chosen = bisect.bisect_right(self._edges, rng.random() * self._edges[-1])
         component = min(chosen, len(mixture) - 1)
         dim = self.space.unit_dim
@@ -157,7 +178,7 @@ class MixtureTeacher(Teacher):
                 if ((task >= 0.0) & (task <= 1.0)).all():
                     break
                 task = mixture.draw(component, rng)[:dim]
-        return task
+        return component, task
 
     def _state(self) -> State:
         return {

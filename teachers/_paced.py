@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
 from currgym.teachers._difficulty import DifficultyOrder, LevelOrder, require_difficulty
 from currgym.teachers._pacing import Pacing
-from currgym.teaching import Teacher
+from currgym.teaching import Reason, Teacher
 
 __all__ = ["PacedTeacher"]
 
@@ -83,12 +83,29 @@ class PacedTeacher(Teacher):
         """Examples whose share of the ranking, (rank + 1) / n, is at most the fraction."""
         return max(1, math.floor(self.fraction * n + 1e-9))
 
+    def _why(self, row: int, task: Any) -> Reason:
+        number = self._number(row)
+        end = "hardest" if self.from_the_hard_end else "easiest"
+        if isinstance(self.space, DiscreteTasks):
+            rank = int(np.flatnonzero(self._ranked == task)[0])
+            return Reason(
+                self._place(row),
+                f"example {int(task)} is number {rank + 1:,} of {self.space.n:,} from the {end}, "
+                "within the share that was open when the pass began",
+            )
+        share = float(self._pace(number - 1))
+        return Reason(
+            f"the {end} {100.0 * share:.4g} % of the space",
+            f"the schedule has that open at proposal {number:,} of {self.horizon:,}",
+        )
+
     def snapshot(self) -> dict[str, Any]:
         """Return the schedule's time, the open share and the difficulty where it ends."""
         ahead = np.linspace(0, self.horizon, 21)
         shown = {
             "time": self.proposed / self.horizon,
             "fraction": self.fraction,
+            "counted_from": "hardest" if self.from_the_hard_end else "easiest",
             "schedule": np.stack([ahead, self._pace(ahead)], axis=1),
         }
         if isinstance(self.space, DiscreteTasks):

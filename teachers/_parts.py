@@ -14,6 +14,7 @@ from currgym.tasks import TaskSpace
 from currgym.teaching import (
     Batch,
     Proposals,
+    Reason,
     State,
     Teacher,
     make_teacher,
@@ -133,6 +134,14 @@ class Composite(Teacher):
     def _choose(self, n: int, rng: np.random.Generator) -> IntArray:
         """Return for each of ``n`` proposals the part that makes it."""
 
+    def _why(self, row: int, task: Any) -> Reason:
+        part, own = self._origins[row].tolist()
+        return self._followed_for(part, row).within(self.parts[part].why(own))
+
+    @abstractmethod
+    def _followed_for(self, part: int, row: int) -> Reason:
+        """Return why this part made the proposal in a row of the latest ones."""
+
     def _issued(self, chosen: IntArray, tasks: NDArray[Any]) -> None:
         """Take note of who proposed what."""
 
@@ -173,8 +182,12 @@ class Composite(Teacher):
             if len(rows := np.flatnonzero(chosen == index))
         ]
         tasks = np.empty((n, *found[0][1].tasks.shape[1:]), dtype=found[0][1].tasks.dtype)
+        # Who made each proposal, and which row of his it was.
+        self._origins = np.stack([chosen, np.zeros_like(chosen)], axis=1)
         for rows, proposals in found:
             tasks[rows] = proposals.tasks
+            self._origins[rows, 1] = np.arange(len(rows))
+        self._latest = tasks.copy()
         self.proposed += n
         self._issued(chosen, tasks)
         return Proposals(tasks, self._seeds_of(n, found, rng))

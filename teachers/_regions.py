@@ -41,13 +41,13 @@ class Regions:
         share = (self.high - self.low).prod(axis=1) / self.mean
         return np.asarray(share / share.sum())
 
-    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` points: a region by its probability, then uniform within it."""
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], FloatArray]:
+        """Return ``n`` regions by their probability, and a uniform point of each."""
         edges = np.cumsum(self.probability)
         region = np.searchsorted(edges, rng.random(n) * edges[-1], side="right")
         region = np.minimum(region, len(edges) - 1)
         low, high = self.low[region], self.high[region]
-        return np.asarray(low + rng.random(low.shape) * (high - low))
+        return region, np.asarray(low + rng.random(low.shape) * (high - low))
 
 
 def split_regions(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
-from currgym.teaching import Batch, Proposals, State, Teacher
+from currgym.teaching import Batch, Proposals, Reason, State, Teacher
 
 __all__ = [
     "Levels", "Prioritisation", "ReplayTeacher", "Score", "replay_chances", "score_chances",
@@ -306,6 +306,7 @@ class ReplayTeacher(Teacher):
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         tasks: list[NDArray[Any]] = []
         seeds: list[int] = []
+        self._origins = []
         for _ in range(n):
             task, seed = self._one(rng)
             tasks.append(task)
@@ -323,29 +324,32 @@ class ReplayTeacher(Teacher):
             replays = self.ready and rng.random() < self.replay_rate
         if replays:
             self.replays += 1
-            slot = self._replay(rng)
+            how, slot = self._replay(rng)
+            self._origins.append((how, slot))
             self.levels.stamp(slot, self.drawn)
             return self.levels.tasks[slot].copy(), int(self.levels.seeds[slot])
         self.news += 1
+        self._origins.append(("new", -1))
         tasks, seeds = self._fresh(1, rng)
         return tasks[0], int(seeds[0])
 
-    def _replay(self, rng: np.random.Generator) -> int:
-        """Draw the slot of a level to replay: by score, or by staleness."""
-        levels = self.levels
+    def _replay(self, rng: np.random.Generator) -> tuple[str, int]:
+        """Draw the slot of a level to replay, and say how: by ``score``, or by ``staleness``."""
+        levels, how = self.levels, "score"
         if self.staleness > 0.0 and rng.random() < self.staleness:
+            how = "staleness"
             edges: NDArray[Any] = staleness(levels.last, self.drawn).cumsum()
         elif self.prioritisation == "rank":
             n = len(levels)
             rank = int(self._ranks[:n].searchsorted(rng.random() * self._ranks[n - 1], "right"))
-            return levels.at_rank(min(rank, n - 1), rng.random())
+            return how, levels.at_rank(min(rank, n - 1), rng.random())
         else:
             if self._edges is None:
                 by_score = score_chances(levels.scores, self.prioritisation, self.temperature)
                 self._edges = by_score.cumsum()
             edges = self._edges
         slot = int(edges.searchsorted(rng.random() * edges[-1], side="right"))
-        return min(slot, len(levels) - 1)
+        return how, min(slot, len(levels) - 1)
 
     def _fresh(self, n: int, rng: np.random.Generator) -> tuple[NDArray[Any], IntArray]:
         """Draw new levels, those that are known drawn once more."""
@@ -440,6 +444,21 @@ class ReplayTeacher(Teacher):
         by_score = score_chances(self.levels.scores, self.prioritisation, self.temperature)
         by_staleness = staleness_chances(self.levels.last, self.drawn)
         return replay_chances(by_score, by_staleness, self.staleness)
+
+    def _why(self, row: int, task: Any) -> Reason:
+        how, slot = self._origins[row]
+        known, rate = len(self.levels), 1.0 if self.robust else self.replay_rate
+        if how == "new":
+            told = f"{known:,} levels are known, and replay begins at {self.warmup:,}"
+            return Reason("new levels", told, 1.0 - rate if self.ready else None, explores=True)
+        score = float(self.levels.scores[slot])
+        rank = int((self.levels.scores > score).sum()) + 1
+        worth = f"its {self.score} is {score:.3g}, number {rank:,} of {known:,}"
+        if how == "staleness":
+            return Reason(f"level {slot + 1:,} by staleness", worth, explores=False)
+        by_score = score_chances(self.levels.scores, self.prioritisation, self.temperature)
+        chance = float(rate * (1.0 - self.staleness) * by_score[slot])
+        return Reason(f"level {slot + 1:,} by score", worth, chance, explores=False)
 
     def snapshot(self) -> dict[str, Any]:
         """Return counts, and of the levels that are likeliest to be replayed as many as fit.

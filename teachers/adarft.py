@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from currgym.tasks import DiscreteTasks, TaskSpace
 from currgym.teachers._difficulty import directions_of, require_difficulty, spread_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["AdaRFT"]
 
@@ -174,6 +174,16 @@ class AdaRFT(Teacher):
         self._target, self._sum = float(state["target"]), float(state["sum"])
         self._gathered = int(state["gathered"])
         self._last_mean = float("nan" if state["last_mean"] is None else state["last_mean"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        own = self._scaled(self.space.difficulty_of(self._latest[row : row + 1]))[0]
+        mean = "none so far" if np.isnan(self._last_mean) else f"{self._last_mean:.3g}"
+        return Reason(
+            self._place(row) or f"the nearest of {self.candidates:,} even draws to the target",
+            f"proposal {self._number(row):,} has difficulty {own:.3g} of the range, the target is "
+            f"{self._target:.3g}, which the latest mean ({mean}) moved to hold {self.aim:.3g}",
+            explores=False,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the target difficulty, scaled and as the space declares it, and the last mean."""

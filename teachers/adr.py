@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from currgym.tasks import TaskSpace
 from currgym.teachers._given import given_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["ADR"]
 
@@ -154,10 +154,12 @@ class ADR(Teacher):
         low, high = self.bounds
         points: FloatArray = low + drawn[:, :dim] * (high - low)
         rows = (drawn[:, dim] < self.boundary_ratio).nonzero()[0]
+        self._origins = np.full(n, -1)
         if dim == 0 or len(rows) == 0:
             return points
         faces = (drawn[rows, dim + 1] * 2 * dim).astype(np.int64)
         points[rows, faces % dim] = self._faces[faces]
+        self._origins[rows] = faces
         # As outcomes will have it: a whole number comes back as the centre of its slice.
         seen = self.space.to_unit(self.space.from_unit(points[rows]))
         for key, face in zip(self._keys(seen), faces.tolist(), strict=True):
@@ -242,6 +244,26 @@ class ADR(Teacher):
         marks = np.asarray(state["marks"]).tolist()
         for row, (face, moves) in zip(np.asarray(state["pending"]), marks, strict=True):
             self._pending.setdefault(row.tobytes(), []).append((face, moves))
+
+    def _why(self, row: int, task: Any) -> Reason:
+        low, high = self.bounds
+        face, ratio = int(self._origins[row]), self.boundary_ratio
+        if face < 0:
+            return Reason(
+                "the inside of the box",
+                f"proposal {self._number(row):,}; the box has grown {int(self._grown.sum()):,} "
+                f"times and shrunk {int(self._shrunk.sum()):,} times, and covers "
+                f"{float((high - low).prod()):.3g} of the space",
+                1.0 - ratio if len(low) else 1.0,
+            )
+        dim = len(low)
+        side, end = ("lower", low) if face < dim else ("upper", high)
+        return Reason(
+            f"the {side} face of dimension {face % dim + 1:,} of {dim:,}",
+            f"it lies at {end[face % dim]:.3g} of the range, and {len(self._queues[face]):,} of "
+            f"{self.queue:,} results are in by which it moves",
+            ratio / (2 * dim), explores=True,
+        )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
         """Return the box, and of each face (lower ones first) its queue's length and its moves.

@@ -193,6 +193,14 @@ class ALPGMM(MixtureTeacher):
         self.history.load(state["history"])
         super()._load(state)
 
+    def _worth(self, component: int) -> str:
+        assert self.mixture is not None
+        alp = self.mixture.means[:, -1]
+        return (
+            f"its mean absolute learning progress is {alp[component]:.3g}, the highest is "
+            f"{alp.max():.3g}"
+        )
+
     def snapshot(self) -> dict[str, Any]:
         """Return what every mixture teacher shows, and the ``alp`` of the components.
 

@@ -151,6 +151,16 @@ class BayesBand(ArmTeacher):
         self._counts = np.array(state["counts"])
         self._forget_chances()
 
+    def _worth(self, arm: int) -> str:
+        a, b = (float(side[arm]) for side in self.posterior)
+        return (
+            f"its success rate, Beta({a:.3g}, {b:.3g}) with mean {a / (a + b):.3g}, was drawn "
+            f"nearest to the band from {self.low:.3g} to {self.high:.3g}"
+        )
+
+    def _chance_of(self, arm: int) -> float | None:
+        return None
+
     def snapshot(self) -> dict[str, Any]:
         """Return the likeliest arms with their chances, expected success and faded attempts."""
         a, b = self.posterior

@@ -114,6 +114,14 @@ class CovarGMM(MixtureTeacher):
         rise = mixture.covariances[:, -2, -1]
         return np.abs(rise) if self.absolute else rise
 
+    def _worth(self, component: int) -> str:
+        assert self.mixture is not None
+        rise = self.mixture.covariances[:, -2, -1]
+        return (
+            f"its covariance of time and return is {rise[component]:.3g}, the highest is "
+            f"{rise.max():.3g}"
+        )
+
     def snapshot(self) -> dict[str, Any]:
         """Return what every mixture teacher shows, and the ``rise`` of the components.
 

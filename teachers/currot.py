@@ -14,7 +14,7 @@ from currgym.tasks import TaskSpace
 from currgym.teachers._given import given_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
 from currgym.teachers._transport import cloud, match, squared_distances
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Currot", "SuccessBuffer", "predict_performance"]
 
@@ -280,6 +280,7 @@ class Currot(Teacher):
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         chances = rng.random((n, 1 + self.space.unit_dim))
         chosen = (chances[:, 0] * self.particles).astype(np.int64)
+        self._origins = chosen
         moved = self._particles[chosen] + JITTER * (2.0 * chances[:, 1:] - 1.0)
         return np.asarray(np.clip(moved, 0.0, 1.0))
 
@@ -436,6 +437,16 @@ class Currot(Teacher):
         performance = state["performance"]
         self._performance = math.nan if performance is None else float(performance)
         self._updates = int(state["updates"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        particle = int(self._origins[row])
+        mean = "unknown" if math.isnan(self._performance) else f"{self._performance:.3g}"
+        return Reason(
+            f"particle {particle + 1:,} of {self.particles:,}",
+            f"it was moved last by update {self._updates:,}, towards the target where a "
+            f"performance of {self.delta:.3g} is expected; the particles' mean is {mean}",
+            1.0 / self.particles, explores=False,
+        )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
         """Return particles and successes (tasks, as many as fit), and where the student stands."""

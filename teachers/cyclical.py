@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from currgym.tasks import DiscreteTasks, TaskSpace
 from currgym.teachers._difficulty import require_difficulty
-from currgym.teaching import State, Teacher, register
+from currgym.teaching import Reason, State, Teacher, register
 
 __all__ = ["Cyclical", "next_size"]
 
@@ -196,6 +196,7 @@ class Cyclical(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         pieces: list[FloatArray] = []
+        self._origins = []
         while n > 0:
             if self._at == len(self._points):
                 points = rng.random((self.pool, self.space.unit_dim))
@@ -206,6 +207,8 @@ class Cyclical(Teacher):
                 self._points = points[self._subset(self._score(difficulty, rank), rank, rng)]
                 self._at = 0
             piece = self._points[self._at : self._at + n]
+            places = range(self._at + 1, self._at + 1 + len(piece))
+            self._origins += [(place, len(self._points)) for place in places]
             self._at += len(piece)
             n -= len(piece)
             pieces.append(piece)
@@ -228,6 +231,17 @@ class Cyclical(Teacher):
         self._shares = np.array(state["shares"], dtype=np.float64)
         self._points = np.array(state["points"], dtype=np.float64)
         self._at = int(state["at"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        name = self._place(row)
+        if not name:
+            place, length = self._origins[row]
+            name = f"place {place:,} of a pass of {length:,} tasks"
+        weighed = "every task weighed alike"
+        if self.score != "uniform":
+            difficulty = float(self.space.difficulty_of(self._latest[row : row + 1])[0])
+            weighed = f"its difficulty is {difficulty:.3g}, which the score {self.score!r} weighed"
+        return Reason(name, f"{weighed}; {self._passes:,} passes were drawn so far")
 
     def snapshot(self) -> dict[str, Any]:
         """Return the sizes of the passes to come and the difficulty deciles of the running one.

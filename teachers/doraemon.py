@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from currgym.tasks import TaskSpace
 from currgym.teachers._given import given_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["DORAEMON"]
 
@@ -293,6 +293,17 @@ class DORAEMON(Teacher):
         self._updates, self._backups = int(state["updates"]), int(state["backups"])
         self._failed = int(state["failed"])
         self._rate = float("nan" if state["rate"] is None else state["rate"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        rate = "unknown so far" if np.isnan(self._rate) else f"{self._rate:.3g}"
+        density = float(Betas.log_density(self._shape, self._logs(task[None]))[0])
+        return Reason(
+            f"the distribution after {self._updates:,} updates",
+            f"its log density there is {density:.3g} (0 is an even spread), its entropy "
+            f"{Betas.entropy(self._shape)[0]:.3g}, and the success rate of its latest "
+            f"whole period {rate}",
+            explores=False,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the distribution (exponents, mean, covariance, entropy) and how it came about.

@@ -197,6 +197,12 @@ class Exp3S(ArmTeacher):
         self.rewards.load(state["rewards"])
         self._forget_chances()
 
+    def _worth(self, arm: int) -> str:
+        return (
+            f"its weight is {self._softmax()[arm]:.3g} of all, learned from {self._pulls:,} rewards"
+            f", and a share {self.epsilon:.3g} of proposals is spread evenly"
+        )
+
     def snapshot(self) -> dict[str, Any]:
         """Return the likeliest arms, their chances and last values (0: none), and the scale."""
         shown = self._shown(last=np.nan_to_num(self._last))

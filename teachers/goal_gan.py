@@ -12,7 +12,7 @@ from currgym.tasks import TaskSpace
 from currgym.teachers._given import draw, given_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
 from currgym.teachers._networks import Learner, Network, dense, perceptron, training
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 FloatArray = NDArray[np.float64]
 Replay = Literal["intermediate", "mastered"]
@@ -24,6 +24,7 @@ LEAK = 0.1
 INITIAL_DRAWS = 1000
 # Tasks are recognised on a lattice this fine: fine enough not to matter, coarse enough for a task
 # that went through float32 on its way.
+FIRST, GENERATED = -2, -1
 LATTICE = 2.0**20
 MOST_PENDING = 5000
 SNAPSHOT_BYTES = 60_000
@@ -173,6 +174,8 @@ class GoalGAN(Teacher):
         self._pending: dict[tuple[int, ...], list[float]] = {}
         self._goal = np.zeros(dim)
         self._left = 0
+        self._source = FIRST
+        """Of the task that is being proposed: its place among the kept ones, or below 0."""
         self._tasks, self._labels = np.zeros((update_size, dim)), np.zeros(update_size)
         self._labelled = 0
         self._kept = np.zeros((buffer_size, dim))
@@ -192,18 +195,25 @@ class GoalGAN(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         tasks = np.empty((n, self.space.unit_dim))
+        self._origins = []
         for i in range(n):
             if self._left == 0:
                 self._choose(rng)
             tasks[i] = self._goal
             self._left -= 1
+            self._origins.append((self._source, self._left))
         return tasks
 
     def _choose(self, rng: np.random.Generator) -> None:
         """Choose the next task: an old one, or a new one."""
         known = min(self._count, self.buffer_size)
         old = known > 0 and rng.random() < self.old_ratio
-        goal = self._kept[rng.integers(known)] if old else self._generate(rng)
+        if old:
+            self._source = int(rng.integers(known))
+            goal = self._kept[self._source]
+        else:
+            self._source = GENERATED if self.fits else FIRST
+            goal = self._generate(rng)
         goal = np.clip(goal + self.noise * rng.standard_normal(len(goal)), 0.0, 1.0)
         self._goal = np.rint(goal * LATTICE) / LATTICE
         self._left = self.n_rollouts
@@ -323,6 +333,7 @@ class GoalGAN(Teacher):
             "results": np.array(list(self._pending.values())).reshape(waiting, 2),
             "goal": self._goal.copy(),
             "left": self._left,
+            "source": self._source,
             "tasks": self._tasks[: self._labelled].copy(),
             "labels": self._labels[: self._labelled].copy(),
             "kept": self._kept[: self._count].copy(),
@@ -339,11 +350,32 @@ class GoalGAN(Teacher):
             zip(map(tuple, np.asarray(state["pending"]).tolist()), results, strict=True)
         )
         self._goal, self._left = np.array(state["goal"]), int(state["left"])
+        self._source = int(state["source"])
         self._labelled = len(state["tasks"])
         self._tasks[: self._labelled] = state["tasks"]
         self._labels[: self._labelled] = state["labels"]
         self._count = int(state["count"])
         self._kept[: len(state["kept"])] = state["kept"]
+
+    def _why(self, row: int, task: Any) -> Reason:
+        source, left = self._origins[row]
+        known = min(self._count, self.buffer_size)
+        old_ratio = self.old_ratio if known else 0.0
+        if source >= 0:
+            name, chance = f"kept task {source + 1:,} of {known:,}", old_ratio / max(known, 1)
+        else:
+            name = "the generator" if source == GENERATED else "the first tasks"
+            chance = 1.0 - old_ratio
+        turns = 1 if source >= 0 and not self.label_replayed else self.n_rollouts
+        return Reason(
+            name,
+            f"attempt {turns - left:,} of {turns:,} on it, after {self.fits:,} trainings; "
+            f"{100.0 * self.intermediate:.3g} % of the latest labelled tasks were of intermediate "
+            "difficulty",
+            # Drawn for the first of its attempts, in what was the state then.
+            chance if turns - left == 1 else None,
+            explores=source == FIRST,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the kept tasks (the latest of them, natural units) and how the networks fare."""

@@ -18,7 +18,7 @@ from currgym.teachers._transport import (
     squared_distances,
     start_cloud,
 )
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Gradient", "barycentre"]
 
@@ -208,7 +208,8 @@ class Gradient(Teacher):
         if self._stage == self.stages:
             return draw(self.target, n, self.space.unit_dim, rng)
         chosen = np.searchsorted(self._edges, rng.random(n) * self._edges[-1], side="right")
-        return np.asarray(self._points[np.minimum(chosen, len(self._points) - 1)])
+        self._origins = np.minimum(chosen, len(self._points) - 1)
+        return np.asarray(self._points[self._origins])
 
     def _update(self, batch: Batch) -> None:
         if self._stage == self.stages:
@@ -285,6 +286,19 @@ class Gradient(Teacher):
         mean = state["last_mean"]
         self._last_mean = math.nan if mean is None else float(mean)
         self._failed_fits = int(state["failed_fits"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        if self._stage == self.stages:
+            told = f"all {self.stages:,} stages were passed before proposal {self._number(row):,}"
+            return Reason("the target", told)
+        at = int(self._origins[row])
+        return Reason(
+            f"task {at + 1:,} of {len(self._points):,} of stage {self._stage + 1:,}",
+            f"the stage lies {100.0 * self.alpha:.3g} % of the way to the target, and has "
+            f"{len(self._values):,} of {self.update_period:,} attempts towards a mean of "
+            f"{self.threshold:.3g}",
+            float(self._weights[at] / self._weights.sum()),
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the stage's tasks with their chances (as many as fit), and how far it has come."""

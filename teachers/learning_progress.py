@@ -199,6 +199,19 @@ class LearningProgress(ArmTeacher):
         self._evaluated = int(state["evaluated"])
         self._forget_chances()
 
+    def _worth(self, arm: int) -> str:
+        fast, slow = (float(side) for side in self._averages[:, arm])
+        return (
+            f"its learning progress is {self.progress[arm]:.3g} (success of late {fast:.3g}, "
+            f"before {slow:.3g}), the highest is {self.progress.max():.3g}"
+        )
+
+    def _explored(self, arm: int) -> bool | None:
+        progress = self.progress
+        if progress.max() <= 0.0 or (self.drop_still and progress[arm] <= 0.0):
+            return True
+        return None if self.random_ratio else False
+
     def snapshot(self) -> dict[str, Any]:
         """Return the likeliest arms with their chances, progress, averages and attempts."""
         fast, slow = self._averages

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from currgym.tasks import TaskSpace
 from currgym.teachers._parts import Composite, build_part
-from currgym.teaching import State, register
+from currgym.teaching import Reason, State, register
 
 __all__ = ["Mixture"]
 
@@ -98,6 +98,11 @@ class Mixture(Composite):
     def _load(self, state: Mapping[str, Any]) -> None:
         super()._load(state)
         self._counts = np.array(state["counts"])
+
+    def _followed_for(self, part: int, row: int) -> Reason:
+        share = (1.0 - self.share, self.share)[part]
+        told = f"it has a share of {share:.3g} of the proposals"
+        return Reason((self.teacher, self.other)[part], told, share)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what the teacher shows, and how many proposals came from whom."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Paired"]
 
@@ -95,7 +95,7 @@ class Paired(Teacher):
         self.batch = batch
         self.epochs = epochs
         self.entropy = entropy
-        self.updates = 0
+        self.updates = self.failed_fits = 0
         self.mean_regret = 0.0
         """Of the latest batch."""
         self._steps, self._options = built
@@ -133,6 +133,7 @@ class Paired(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         # One by one: n tasks are the same as n times one.
+        self._origins = []
         tasks = [self._one(rng) for _ in range(n)]
         while len(self._pending) > MOST_PENDING:
             del self._pending[next(iter(self._pending))]
@@ -148,6 +149,7 @@ class Paired(Teacher):
             # As its outcome will show it: whole numbers come back as the middle of their slice.
             seen = self.space.to_unit(self.space.from_unit(task[None]))[0]
         key = seen.tobytes()
+        self._origins.append(float(np.sum(logs)))
         self._pending.pop(key, None)
         self._pending[key] = row, logs
         return task
@@ -175,6 +177,7 @@ class Paired(Teacher):
         spread = float(regret.std())
         gain = torch.tensor((regret - regret.mean()) / spread if spread > 0.0 else 0.0 * regret)
         weights = [torch.tensor(w, requires_grad=True) for w in self._weights]
+        moments_before = [(mean.copy(), square.copy()) for mean, square in self._moments]
         chosen, step, hidden, out, bias = weights
         for epoch in range(self.epochs):
             seen = chosen[rows].cumsum(dim=1) - chosen[rows]  # before each choice
@@ -191,7 +194,12 @@ class Paired(Teacher):
                     weights, gradients, self._moments, strict=True
                 ):
                     weight -= torch.from_numpy(self._adam(gradient.numpy(), moments, number))
-        self._weights = [weight.detach().numpy().copy() for weight in weights]
+        learned = [weight.detach().numpy().copy() for weight in weights]
+        if not all(np.isfinite(weight).all() for weight in learned):
+            self._moments = moments_before
+            self.failed_fits += 1
+            return
+        self._weights = learned
         self.updates += 1
 
     def _adam(
@@ -213,6 +221,7 @@ class Paired(Teacher):
             "means": {k: m.copy() for k, (m, _) in zip(NAMES, self._moments, strict=True)},
             "squares": {k: s.copy() for k, (_, s) in zip(NAMES, self._moments, strict=True)},
             "updates": self.updates,
+            "failed_fits": self.failed_fits,
             "mean_regret": self.mean_regret,
             "keys": np.array([np.frombuffer(key, np.uint8) for key in self._pending]),
             "pending": self._stacked([row for row, _ in made], np.int64),
@@ -230,13 +239,23 @@ class Paired(Teacher):
         self._moments = [
             (np.array(state["means"][name]), np.array(state["squares"][name])) for name in NAMES
         ]
-        self.updates, self.mean_regret = int(state["updates"]), float(state["mean_regret"])
+        self.updates, self.failed_fits = int(state["updates"]), int(state["failed_fits"])
+        self.mean_regret = float(state["mean_regret"])
         made = zip(np.array(state["pending"]), np.array(state["pending_logs"]), strict=True)
         keys = [np.asarray(key, np.uint8).tobytes() for key in state["keys"]]
         self._pending = dict(zip(keys, made, strict=True))
         regrets = np.asarray(state["batch_regrets"]).tolist()
         self._rows = list(
             zip(np.array(state["batch"]), np.array(state["batch_logs"]), regrets, strict=True)
+        )
+
+    def _why(self, row: int, task: Any) -> Reason:
+        return Reason(
+            "the designer's policy",
+            f"it built this task by {self._steps:,} choices with a probability of "
+            f"{np.exp(self._origins[row]):.3g}, after {self.updates:,} updates (mean regret "
+            f"{self.mean_regret:.3g})",
+            explores=False,
         )
 
     def snapshot(self) -> dict[str, Any]:
@@ -248,5 +267,6 @@ class Paired(Teacher):
             chances = np.exp(logits - logits.max())
             chances /= chances.sum()
         return {
-            "updates": self.updates, "regret": self.mean_regret, "first_choice": chances,
+            "updates": self.updates, "failed_fits": self.failed_fits, "regret": self.mean_regret,
+            "first_choice": chances,
         }  # fmt: skip

@@ -15,7 +15,7 @@ from currgym.tasks import TaskSpace
 from currgym.teachers._arms import make_arms
 from currgym.teachers._parts import Composite, OpenProposals, build_part, listed
 from currgym.teachers._rewards import RewardScale
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Master", "Portfolio"]
 
@@ -317,6 +317,16 @@ class Portfolio(Composite):
         self._followed = int(state["followed"])
         self._counts = np.array(state["counts"])
         self._switches, self._unmeasured = int(state["switches"]), int(state["unmeasured"])
+
+    def _followed_for(self, part: int, row: int) -> Reason:
+        block = int(self._block_of[row])
+        begun = self._blocks.get(block)
+        odds = "" if begun is None else f", chosen with a chance of {begun.chance:.3g}"
+        return Reason(
+            self.names[part],
+            f"block {block:,} of {self.period:,} proposals follows it{odds} (the next would with "
+            f"{self.master.chances[part]:.3g})",
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return what the followed teacher shows, and how likely each is to be followed next."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from currgym.tasks import TaskSpace
 from currgym.teachers._given import draw, given_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["ProCuRL"]
 
@@ -171,7 +171,8 @@ class ProCuRL(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         chosen = self._edges.searchsorted(rng.random(n) * self._edges[-1], side="right")
-        return np.asarray(self._points[np.minimum(chosen, self.pool_size - 1)])
+        self._origins = np.minimum(chosen, self.pool_size - 1)
+        return np.asarray(self._points[self._origins])
 
     def _state(self) -> State:
         return {
@@ -189,6 +190,15 @@ class ProCuRL(Teacher):
             setattr(self, f"_{name}", np.array(state[name], dtype=np.float64))
         self._edges = self._chances.cumsum()
         self._attempts = int(state["attempts"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        at = int(self._origins[row])
+        return Reason(
+            f"task {at + 1:,} of the pool of {self.pool_size:,}",
+            f"its success is expected to be {self._success[at]:.3g}, and the likeliest task of "
+            f"the pool has a chance of {self._chances.max():.3g}",
+            float(self._chances[at]), explores=False,
+        )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
         """Return the likeliest tasks of the pool with their ``chances`` and ``success``.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import DiscreteTasks
-from currgym.teaching import Teacher, register
+from currgym.teaching import Reason, Teacher, register
 
 
 @register("random")
@@ -35,3 +35,7 @@ class Random(Teacher):
         if isinstance(self.space, DiscreteTasks):
             return rng.permutation(self.space.n)
         return None
+
+    def _why(self, row: int, task: Any) -> Reason:
+        number = f"proposal {self._number(row):,}, whatever came of those before"
+        return Reason(self._place(row) or "the whole space, evenly", number, explores=True)

@@ -12,7 +12,7 @@ from currgym.tasks import TaskSpace
 from currgym.teachers._given import given_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
 from currgym.teachers._transport import known_beforehand, start_cloud
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["ReverseStart"]
 
@@ -148,7 +148,8 @@ class ReverseStart(Teacher):
         self._taken = 0
 
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
-        return np.asarray(self.starts[rng.integers(len(self.starts), size=n)])
+        self._origins = rng.integers(len(self.starts), size=n)
+        return np.asarray(self.starts[self._origins])
 
     def _update(self, batch: Batch) -> None:
         for task, value in zip(batch.tasks, measured(batch, self.measure).tolist(), strict=True):
@@ -190,6 +191,17 @@ class ReverseStart(Teacher):
         self._adopt(np.array(state["starts"], dtype=np.float64))
         self._sums[:], self._counts[:] = state["sums"], state["counts"]
         self._taken = int(state["taken"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        at = int(self._origins[row])
+        tried = int(self._counts[at])
+        rate = f"{self._sums[at] / tried:.3g} of them succeeded" if tried else "none is in yet"
+        return Reason(
+            f"start {at + 1:,} of {len(self.starts):,} of iteration {self.iterations + 1:,}",
+            f"{tried:,} attempts from it are in, {rate}; starts between {self.low:.3g} and "
+            f"{self.high:.3g} are kept",
+            1.0 / len(self.starts), explores=tried == 0,
+        )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
         """Return this iteration's starts as tasks, how often each was tried and how it went."""

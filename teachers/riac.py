@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["RIAC"]
 
@@ -369,29 +369,32 @@ class RIAC(Teacher):
         # One by one: most calls ask for a single task, and n tasks are the same as n times one.
         dim = self.space.unit_dim
         tasks = np.empty((n, dim))
+        self._origins = []
         for i in range(n):
-            kind = rng.random()
+            kind, how, region = rng.random(), "region", -1
             if kind < self.mutate_ratio:
-                tasks[i] = self._mutate(rng)
+                how = "mutate"
+                region, tasks[i] = self._mutate(rng)
             elif kind < self.mutate_ratio + self.random_ratio:
-                tasks[i] = rng.random(dim)
+                how, tasks[i] = "random", rng.random(dim)
             else:
                 region = self._choose(rng)
                 low, high = self.tree.low[region], self.tree.high[region]
                 tasks[i] = low + rng.random(dim) * (high - low)
+            self._origins.append((how, region))
         return tasks
 
-    def _mutate(self, rng: np.random.Generator) -> FloatArray:
-        """Return a task near the worst attempt of a region, inside that region."""
+    def _mutate(self, rng: np.random.Generator) -> tuple[int, FloatArray]:
+        """Return a region and a task near its worst attempt, inside it; -1 and any without one."""
         region = self._choose(rng)
         tasks, returns = self.tree.attempts(region)
         if len(tasks) == 0:
-            return rng.random(self.space.unit_dim)
+            return -1, rng.random(self.space.unit_dim)
         low, high = self.tree.low[region], self.tree.high[region]
         inset = np.minimum(INSET, 0.25 * (high - low))
         noise = rng.standard_normal(self.space.unit_dim) * self.mutation_noise
         near: FloatArray = tasks[int(returns.argmin())] + noise
-        return np.minimum(np.maximum(near, low + inset), high - inset)
+        return region, np.minimum(np.maximum(near, low + inset), high - inset)
 
     def _state(self) -> State:
         return {
@@ -405,6 +408,27 @@ class RIAC(Teacher):
         self._alp = np.array(state["alp"], dtype=np.float64)
         self._choices = np.array(state["choices"], dtype=np.int64)
         self._edges = None
+
+    def _why(self, row: int, task: Any) -> Reason:
+        how, region = self._origins[row]
+        if region < 0:
+            evenly = f"a share {self.random_ratio:.3g} of proposals is spread evenly"
+            none = "the region that was chosen has no attempt to start from"
+            chance = self.random_ratio if how == "random" else None
+            why = f"{evenly if how == 'random' else none}; proposal {self._number(row):,}"
+            return Reason("the whole space", why, chance, explores=True)
+        alp = self._alp[self._choices]
+        at = int(np.flatnonzero(self._choices == region)[0])
+        chance = float(alp[at] / alp.sum()) if alp.sum() > 0.0 else 1.0 / len(alp)
+        told = f"its absolute learning progress is {alp[at]:.3g}, the highest is {alp.max():.3g}"
+        name = f"region {at + 1:,} of {len(alp):,}"
+        if how == "mutate":
+            return Reason(
+                f"the neighbourhood of the worst attempt in {name}", told,
+                self.mutate_ratio * chance, explores=False,
+            )  # fmt: skip
+        share = 1.0 - self.mutate_ratio - self.random_ratio
+        return Reason(name, told, max(0.0, share * chance), explores=False)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the regions that are sampled, in the unit cube, with ALP and chances.

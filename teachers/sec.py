@@ -123,6 +123,12 @@ class SEC(ArmTeacher):
         self._counts, self._gathered = np.array(state["counts"]), int(state["gathered"])
         self._forget_chances()
 
+    def _worth(self, arm: int) -> str:
+        return (
+            f"its mean absolute advantage Q is {self._q[arm]:.3g}, the highest is "
+            f"{self._q.max():.3g}"
+        )
+
     def snapshot(self) -> dict[str, Any]:
         """Return the likeliest arms with their chances and ``Q``."""
         return {**self._shown(q=self._q), "gathered": self._gathered}

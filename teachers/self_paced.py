@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from currgym.tasks import TaskSpace
 from currgym.teachers._given import given_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Gaussian", "SelfPaced", "improve"]
 
@@ -399,6 +399,19 @@ class SelfPaced(Teacher):
         self._periods = int(state["periods"])
         self._fits, self._failed_fits = int(state["fits"]), int(state["failed_fits"])
         self._alpha = float(state["alpha"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        if not self.space.unit_dim:
+            return Reason("the only task", f"proposal {self._number(row):,}")
+        inside = np.linalg.solve(self._present.factor, task - self._present.mean)
+        off = float(np.linalg.norm(inside))
+        return Reason(
+            f"the Gaussian of fit {self._fits:,}",
+            f"this task lies {off:.3g} standard deviations from its mean; its divergence from "
+            f"the target is {self._present.kl_to(self._goal):.3g}, which the latest fit weighed "
+            f"against performance by alpha = {self._alpha:.3g}",
+            explores=False,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the Gaussian in the unit cube, its divergence from the target, and ``alpha``."""

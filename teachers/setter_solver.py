@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from currgym.tasks import TaskSpace
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
 from currgym.teachers._networks import Learner, Network, dense, perceptron, training
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,6 +145,7 @@ class SetterSolver(Teacher):
         while len(self._set) < n:
             self._set = np.concatenate([self._set, self._set_tasks(rng)])
         taken, self._set = self._set[:n], self._set[n:]
+        self._origins = taken[:, -1].copy()
         return taken[:, :-1]
 
     def _set_tasks(self, rng: np.random.Generator) -> FloatArray:
@@ -254,6 +255,20 @@ class SetterSolver(Teacher):
         self._tasks[:known], self._values[:known] = state["tasks"], state["values"]
         self._count = int(state["count"])
         self._set = np.array(state["set"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        if not self.space.unit_dim:
+            return Reason("the only task", f"proposal {self._number(row):,}")
+        logits = perceptron(
+            self.judge.parameters, 2.0 * task[None] - 1.0, lambda x: np.maximum(x, 0.0)
+        )
+        judged = 0.5 + 0.5 * np.tanh(0.5 * float(logits[0, 0]))
+        return Reason(
+            "the setter",
+            f"it was asked for a task of feasibility {self._origins[row]:.3g}, and after "
+            f"{self.fits:,} trainings the judge expects {judged:.3g} of this one",
+            explores=False,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the tasks that are set next (natural units), with what was asked and is expected.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
-from currgym.teaching import Batch, Proposals, State, Teacher, register
+from currgym.teaching import Batch, Proposals, Reason, State, Teacher, register
 
 __all__ = ["SFL"]
 
@@ -117,12 +117,16 @@ class SFL(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         self.drawn += n
+        self._origins = []
         # One by one: n tasks are the same as n times one.
         return np.concatenate([self._one(rng) for _ in range(n)])
 
     def _one(self, rng: np.random.Generator) -> NDArray[Any]:
         if len(self._kept) and rng.random() < self.learnable_share:
-            return self._kept[[rng.integers(len(self._kept))]]
+            kept = int(rng.integers(len(self._kept)))
+            self._origins.append(kept)
+            return self._kept[[kept]]
+        self._origins.append(-1)
         return self._native(self.space.sample(1, rng))
 
     def _requests(self) -> Proposals | None:
@@ -184,6 +188,22 @@ class SFL(Teacher):
         self._successes, self._trials = np.array(state["successes"]), np.array(state["trials"])
         self._learnability = np.array(state["learnability"])
         self._rows = {self._key(task): row for row, task in enumerate(self._tried)}
+
+    def _why(self, row: int, task: Any) -> Reason:
+        at, share = int(self._origins[row]), self.learnable_share
+        if at < 0:
+            told = (
+                f"proposal {self._number(row):,}, after {self.choices:,} choices of tasks to keep"
+            )
+            rest = 1.0 - share if len(self._kept) else 1.0
+            return Reason("the whole space", told, rest, explores=True)
+        worth = self._learnability
+        return Reason(
+            f"kept task {at + 1:,} of {len(self._kept):,}",
+            f"its learnability p (1 - p) was {worth[at]:.3g} at choice {self.choices:,}, the "
+            f"highest {worth[0]:.3g}",
+            share / len(self._kept), explores=False,
+        )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
         """Return the tasks that are drawn from, as many as fit, and their learnability."""

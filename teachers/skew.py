@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from currgym.tasks import TaskSpace
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Skew"]
 
@@ -143,19 +143,21 @@ class Skew(Teacher):
     def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         # One by one: most calls ask for a single task, and n tasks are the same as n times one.
         tasks = np.empty((n, self.space.unit_dim))
+        self._origins = np.full(n, -1)
         for i in range(n):
             if len(self._centres) == 0 or rng.random() < self.random_ratio:
                 tasks[i] = rng.random(self.space.unit_dim)
             else:
-                tasks[i] = self._guided(rng)
+                self._origins[i], tasks[i] = self._guided(rng)
         return tasks
 
-    def _guided(self, rng: np.random.Generator) -> FloatArray:
-        """Draw from a kernel, reflected at the faces, where the density was corrected for them."""
+    def _guided(self, rng: np.random.Generator) -> tuple[int, FloatArray]:
+        """Choose a kernel and draw from it, reflected at the faces as its density is."""
         chosen = int(self._edges.searchsorted(rng.random() * self._edges[-1], side="right"))
-        centre = self._centres[min(chosen, len(self._centres) - 1)]
+        chosen = min(chosen, len(self._centres) - 1)
+        centre = self._centres[chosen]
         moved = np.abs(centre + self.bandwidth * rng.standard_normal(len(centre))) % 2.0
-        return np.asarray(np.where(moved > 1.0, 2.0 - moved, moved))
+        return chosen, np.where(moved > 1.0, 2.0 - moved, moved)
 
     def _state(self) -> State:
         return {
@@ -173,6 +175,20 @@ class Skew(Teacher):
             np.array(state["centres"], dtype=np.float64),
             np.array(state["chances"], dtype=np.float64),
         )
+
+    def _why(self, row: int, task: Any) -> Reason:
+        at = int(self._origins[row])
+        if at < 0:
+            some = len(self._centres) > 0
+            told = f"{self._mastered:,} tasks are mastered"
+            chance = self.random_ratio if some else 1.0
+            return Reason("the whole space", told, chance, explores=True)
+        return Reason(
+            f"the surroundings of mastered task {at + 1:,} of {len(self._centres):,}",
+            f"its density among the mastered, raised to {self.alpha:.3g}, gives it that chance; "
+            f"an even one is {1.0 / len(self._centres):.3g}",
+            float((1.0 - self.random_ratio) * self._chances[at]), explores=False,
+        )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
         """Return the likeliest centres of kernels as ``tasks``, with their ``chances``.

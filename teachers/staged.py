@@ -14,7 +14,7 @@ from currgym.tasks import DiscreteTasks, TaskSpace
 from currgym.teachers._difficulty import require_difficulty, spread_points
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
 from currgym.teachers._parts import Composite, OpenProposals, build_part, listed
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Band", "Staged"]
 
@@ -76,6 +76,11 @@ class Band(Teacher):
         missed = np.flatnonzero(~inside.any(axis=1))
         found[missed] = self._spare[rng.integers(len(self._spare), size=len(missed))]
         return np.asarray(found)
+
+    def _why(self, row: int, task: Any) -> Reason:
+        difficulty = float(self.space.difficulty_of(self._latest[row : row + 1])[0])
+        name = self._place(row) or "an even draw of the stage's slice"
+        return Reason(name, f"its difficulty is {difficulty:.3g}")
 
     def snapshot(self) -> dict[str, Any]:
         """Return the shares of the space between which the band lies."""
@@ -306,6 +311,19 @@ class Staged(Composite):
         self._stage = int(state["stage"])
         self._above, self._below = (int(streak) for streak in state["streaks"])
         self._promotions, self._demotions = (int(moves) for moves in state["moves"])
+
+    def _followed_for(self, part: int, row: int) -> Reason:
+        mean = self.mean(part)
+        stands = "no attempts yet" if np.isnan(mean) else f"a mean of {mean:.3g}"
+        now = part == self._stage
+        told = f"{'the present' if now else 'an earlier'} stage has {stands}"
+        if now:
+            told += f", and its gate opens at {self.promote:.3g}"
+        share = self.rehearsal if self._stage else 0.0
+        chance = 1.0 - share if now else share / self._stage
+        return Reason(
+            f"stage {part + 1:,} of {len(self.parts):,} ({self.names[part]})", told, chance
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return what the present stage shows, its place at the gates, and all means (0: none)."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from currgym.tasks import TaskSpace
 from currgym.teachers._arms import ArmTeacher, pick
-from currgym.teaching import Batch, State, register
+from currgym.teaching import Batch, Reason, State, register
 
 __all__ = ["StaticBest"]
 
@@ -139,7 +139,8 @@ class StaticBest(ArmTeacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         if self.tasks is not None and self.shares is not None:
-            return np.asarray(self.tasks[pick(self.shares, rng.random(n))])
+            self._origins = pick(self.shares, rng.random(n))
+            return np.asarray(self.tasks[self._origins])
         if len(self._kept):
             return super()._sample(n, rng)
         arms = (self._asked + np.arange(n)) % self.arms.n  # in turn
@@ -165,6 +166,29 @@ class StaticBest(ArmTeacher):
         self._measured, self._asked = int(state["measured"]), int(state["asked"])
         self._kept = np.array(state["kept"], dtype=np.int64)
         self._forget_chances()
+
+    def _why(self, row: int, task: Any) -> Reason:
+        if self.tasks is not None and self.shares is not None:
+            given, share = int(self._origins[row]), self.shares / self.shares.sum()
+            what = f"its share was fixed beforehand, as proposal {self._number(row):,} has it"
+            name = f"given task {given + 1:,} of {len(share):,}"
+            return Reason(name, what, float(share[given]), explores=False)
+        return super()._why(row, task)
+
+    def _worth(self, arm: int) -> str:
+        if len(self._kept):
+            return (
+                f"its progress was {self.progress[arm]:.3g} while all were measured, among the "
+                f"best {len(self._kept):,}, and has not been looked at since"
+            )
+        need = self.attempts * self.arms.n
+        return f"all take turns until {need:,} attempts are measured, {self._measured:,} so far"
+
+    def _chance_of(self, arm: int) -> float | None:
+        return super()._chance_of(arm) if len(self._kept) else None
+
+    def _explored(self, arm: int) -> bool | None:
+        return not len(self._kept)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the fixed tasks with their shares, or the arms, their chances and progress."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from currgym.tasks import TaskSpace
 from currgym.teachers._given import given_points
 from currgym.teachers._transport import cloud, known_beforehand, match, start_cloud
-from currgym.teaching import State, Teacher, register
+from currgym.teaching import Reason, State, Teacher, register
 
 __all__ = ["StraightLine"]
 
@@ -105,6 +105,7 @@ class StraightLine(Teacher):
         time = np.minimum(1.0, (self.proposed + ahead) / self.horizon)
         chances = rng.random((n, 1 + self.space.unit_dim))
         chosen = (chances[:, 0] * self.particles).astype(np.int64)
+        self._origins = chosen
         starts, ends = self._starts[chosen], self._ends[chosen]
         tasks = starts + time[:, None] * (ends - starts)
         there = time >= 1.0
@@ -120,6 +121,17 @@ class StraightLine(Teacher):
     def _load(self, state: Mapping[str, Any]) -> None:
         self._starts = np.array(state["starts"], dtype=np.float64)
         self._ends = np.array(state["ends"], dtype=np.float64)
+
+    def _why(self, row: int, task: Any) -> Reason:
+        number = self._number(row)
+        time = min(1.0, (number - 1) / self.horizon)
+        told = f"the way is {100.0 * time:.3g} % gone at proposal {number:,} of {self.horizon:,}"
+        if time >= 1.0:
+            return Reason("the target", told)
+        particle = int(self._origins[row])
+        return Reason(
+            f"particle {particle + 1:,} of {self.particles:,}", told, 1.0 / self.particles
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the time, and where the particles are now (tasks, as many as fit in 40 kB)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from currgym.tasks import DiscreteTasks, TaskSpace
 from currgym.teachers._arms import Arms, ArmTeacher, Bins, Members
 from currgym.teachers._difficulty import spread_points
-from currgym.teaching import State, register
+from currgym.teaching import Reason, State, register
 
 __all__ = ["Stratified"]
 
@@ -97,6 +98,7 @@ class Stratified(ArmTeacher):
         self._next = self.rng.integers(sizes)
         """Of examples' arms: the place of the next one in its list."""
         self._at = self._start = 0
+        self._turns: list[int] = []
 
     def probability(self) -> FloatArray:
         """Return equal shares."""
@@ -104,6 +106,7 @@ class Stratified(ArmTeacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         arms = np.empty(n, dtype=np.int64)
+        self._turns = []
         done = 0
         while done < n:
             if self._at == 0:
@@ -111,6 +114,7 @@ class Stratified(ArmTeacher):
             piece = min(n - done, self.arms.n - self._at)
             places = (self._start + self._at + np.arange(piece)) % self.arms.n
             arms[done : done + piece] = self._order[places]
+            self._turns += range(self._at + 1, self._at + 1 + piece)
             self._at = (self._at + piece) % self.arms.n
             done += piece
         if isinstance(self.arms, Members):
@@ -128,6 +132,14 @@ class Stratified(ArmTeacher):
     def _load(self, state: Mapping[str, Any]) -> None:
         self._next = np.array(state["next"])
         self._at, self._start = int(state["at"]), int(state["start"])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        found = super()._why(row, task)
+        turn = f"turn {self._turns[row]:,} of a round in which each of {self.arms.n:,} has one"
+        return replace(found, because=turn)
+
+    def _chance_of(self, arm: int) -> float | None:
+        return None
 
     def snapshot(self) -> dict[str, Any]:
         """Return the arms, all as likely, and the place in the round."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from currgym.tasks import DiscreteTasks, TaskSpace
-from currgym.teaching import Teacher, register
+from currgym.teaching import Reason, Teacher, register
 
 __all__ = ["Target"]
 
@@ -72,6 +72,15 @@ class Target(Teacher):
         if not isinstance(self.space, DiscreteTasks):
             return None
         return rng.permutation(self.space.n if self.target is None else self.target)
+
+    def _why(self, row: int, task: Any) -> Reason:
+        number = f"proposal {self._number(row):,}, whatever came of those before"
+        if self._place(row) or self.target is None:
+            return Reason(self._place(row) or "the whole space, which is the target", number)
+        same = (self.target == self._latest[row]).reshape(len(self.target), -1).all(axis=1)
+        first = int(np.flatnonzero(same)[0])
+        name = f"target task {first + 1:,} of {len(self.target):,}"
+        return Reason(name, number, float(same.mean()))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the target tasks, as many as fit in 80 kB (none for the uniform default)."""

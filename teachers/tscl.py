@@ -263,6 +263,22 @@ class TSCL(ArmTeacher):
         self._block = int(arm), int(left)
         self._forget_chances()
 
+    def _worth(self, arm: int) -> str:
+        if not self._rewards[arm]:
+            return f"it has shown no slope yet, which counts as {self._untried:.3g}"
+        told = f"its expected slope is {self._q[arm]:.3g} from {self._rewards[arm]:,} of them"
+        return f"{told}, the steepest is {np.abs(self._q).max():.3g}"
+
+    def _chance_of(self, arm: int) -> float | None:
+        # A block's arm was drawn when it began, and the sampling form's chances are estimates.
+        return None if self.algorithm in ("naive", "sampling") else super()._chance_of(arm)
+
+    def _explored(self, arm: int) -> bool | None:
+        greedy = self.exploration == "greedy" and self._chance_of(arm) is not None
+        if not greedy or self.chances[arm] == self.chances.max():
+            return None
+        return True
+
     def snapshot(self) -> dict[str, Any]:
         """Return the likeliest arms, their chances, expected slopes and last scores (0: none)."""
         shown = self._shown(slope=self._q, last=np.nan_to_num(self._last))

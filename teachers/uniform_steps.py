@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from currgym.tasks import DiscreteTasks, TaskSpace
 from currgym.teachers._regions import Regions, split_regions
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["UniformSteps"]
 
@@ -133,7 +133,8 @@ class UniformSteps(Teacher):
         return rng.permutation(np.repeat(order, ends[1:] - ends[:-1]))
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
-        return self._regions.draw(n, rng)
+        self._origins, points = self._regions.draw(n, rng)
+        return points
 
     def _update(self, batch: Batch) -> None:
         lengths = np.maximum(batch.lengths, 1).tolist()
@@ -178,6 +179,23 @@ class UniformSteps(Teacher):
         self._stored, self._due = int(state["stored"]), int(state["due"])
         self._regions = Regions(
             *(np.array(state[name], dtype=np.float64) for name in ("low", "high", "mean"))
+        )
+
+    def _why(self, row: int, task: Any) -> Reason:
+        if self._groupable:
+            length, chance = self.expected_lengths()[task], self._probability()[task]
+            return Reason(
+                self._place(row),
+                f"example {int(task)} is expected to take {length:.3g} steps, so it has a share of "
+                f"{chance:.3g} of a pass",
+            )
+        regions = self._regions
+        found = int(self._origins[row])
+        return Reason(
+            f"region {found + 1:,} of {len(regions.mean):,}",
+            f"attempts there take {regions.mean[found]:.3g} steps, and its chance is its volume "
+            "over that",
+            float(regions.probability[found]),
         )
 
     def snapshot(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from currgym.tasks import TaskSpace
 from currgym.teachers._measure import Measure, check_measure, measured, needs_of
 from currgym.teachers._networks import Learner, Network, dense, perceptron, training
-from currgym.teaching import Batch, Proposals, State, Teacher, register
+from currgym.teaching import Batch, Proposals, Reason, State, Teacher, register
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,7 +143,8 @@ class VDS(Teacher):
         if not len(self._edges):
             return rng.random((n, self.space.unit_dim))
         chosen = np.searchsorted(self._edges, rng.random(n) * self._edges[-1], side="right")
-        tasks: FloatArray = self._choice[np.minimum(chosen, len(self._choice) - 1)]
+        self._origins = np.minimum(chosen, len(self._choice) - 1)
+        tasks: FloatArray = self._choice[self._origins]
         return tasks
 
     def _requests(self) -> Proposals | None:
@@ -230,6 +231,19 @@ class VDS(Teacher):
         self._tasks[:known], self._values[:known] = state["tasks"], state["values"]
         self._stored, self._count, self._asked = (int(n) for n in state["counts"])
         self._adopt(np.array(state["choice"]), np.array(state["disagreement"]))
+
+    def _why(self, row: int, task: Any) -> Reason:
+        if not len(self._edges):
+            told = f"training begins at attempt {self.fit_period:,}, {self._count:,} are in"
+            return Reason("the whole space", told, 1.0, explores=True)
+        at = int(self._origins[row])
+        before = self._edges[at - 1] if at else 0.0
+        return Reason(
+            f"candidate {at + 1:,} of {len(self._choice):,}",
+            f"the {self.members:,} networks of fit {self.fits:,} disagree on it by "
+            f"{self._disagreement[at]:.3g}, and by {self._disagreement.max():.3g} at most",
+            float((self._edges[at] - before) / self._edges[-1]), explores=False,
+        )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
         """Return the candidates the ensemble disagrees on most (natural units), and how much."""

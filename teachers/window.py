@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from currgym.tasks import BoxTasks, TaskSpace
 from currgym.teachers._difficulty import LevelOrder, directions_of
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["Window"]
 
@@ -173,6 +173,14 @@ class Window(Teacher):
         if self._order is None:
             return self.space.from_unit(ends)
         return np.array([self._order.quantile(share) for share in ends[:, 0].tolist()])
+
+    def _why(self, row: int, task: Any) -> Reason:
+        mean = "no mean so far" if np.isnan(self._last_mean) else f"mean {self._last_mean:.3g}"
+        return Reason(
+            f"the window after {self._moves:,} moves",
+            f"proposal {self._number(row):,}; the window covers {self.window:.3g} of each range, "
+            f"and the latest {self.queue:,} attempts that moved or held it had {mean}",
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the window (unit cube and tasks at its corners), its moves and the last mean.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
-from currgym.teaching import State, Teacher, register
+from currgym.teaching import Reason, State, Teacher, register
 
 __all__ = ["Yoked", "YokedShuffled", "read_log"]
 
@@ -86,6 +86,8 @@ class Yoked(Teacher):
     spaces = frozenset({"box", "discrete", "levels"})
     files = frozenset({"log"})
     required = frozenset({"log"})
+    order: ClassVar[str] = "as logged"
+    """In which a round goes through the log."""
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class Yoked(Teacher):
 
     def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
         pieces: list[NDArray[Any]] = []
+        self._origins = []
         while n > 0:
             if self._at == len(self._tasks):
                 self._at = 0
@@ -127,6 +130,8 @@ class Yoked(Teacher):
             if self._at == 0:
                 self._begin_round(rng)
             piece = self._rows(self._at, min(self._at + n, len(self._tasks)))
+            places = self._entries(self._at, self._at + len(piece)).tolist()
+            self._origins += [(place, self._rounds) for place in places]
             self._at += len(piece)
             n -= len(piece)
             pieces.append(piece)
@@ -137,6 +142,10 @@ class Yoked(Teacher):
 
     def _begin_round(self, rng: np.random.Generator) -> None:
         """Begin the log anew."""
+
+    def _entries(self, begin: int, end: int) -> NDArray[np.int64]:
+        """Return which entries of the log come at these places of a round."""
+        return np.arange(begin, end)
 
     def _rows(self, begin: int, end: int) -> NDArray[Any]:
         return self._tasks[begin:end]
@@ -156,9 +165,19 @@ class Yoked(Teacher):
             self._tasks = self.space.sample(self.horizon, generator)
             self._tasks.setflags(write=False)
 
+    def _why(self, row: int, task: Any) -> Reason:
+        place, rounds = self._origins[row]
+        return Reason(
+            f"entry {place + 1:,} of a log of {len(self._tasks):,} tasks",
+            f"proposal {self._number(row):,}, in round {rounds + 1:,} through the log",
+        )
+
     def snapshot(self) -> dict[str, Any]:
-        """Return the length of the log, the place in it, and how often it was exhausted."""
-        return {"length": len(self._tasks), "position": self._at, "exhausted": self._rounds}
+        """Return the log's length, its order, the place in it, and how often it was exhausted."""
+        return {
+            "length": len(self._tasks), "order": self.order, "position": self._at,
+            "exhausted": self._rounds,
+        }  # fmt: skip
 
 
 @register("yoked-shuffled")
@@ -188,6 +207,8 @@ class YokedShuffled(Yoked):
         ValueError: If the log is empty, has a column missing or a task outside the space.
     """
 
+    order = "shuffled"
+
     def __init__(
         self,
         space: TaskSpace,
@@ -209,8 +230,11 @@ class YokedShuffled(Yoked):
     def _shuffle(self) -> None:
         self._order = np.random.default_rng(self._order_seed).permutation(len(self._tasks))
 
+    def _entries(self, begin: int, end: int) -> NDArray[np.int64]:
+        return self._order[begin:end]
+
     def _rows(self, begin: int, end: int) -> NDArray[Any]:
-        return self._tasks[self._order[begin:end]]
+        return self._tasks[self._entries(begin, end)]
 
     def _state(self) -> State:
         return {**super()._state(), "order_seed": self._order_seed}

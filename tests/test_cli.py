@@ -135,6 +135,7 @@ def test_a_folder_that_holds_a_run(
     assert "holds another run" in capsys.readouterr().err
     assert call("resume", "run") == 0
     assert call("why", "run", "--episode", "3") == 0
+    assert "From place 4 of a pass of" in capsys.readouterr().out
     assert call("evaluate", "run") == 0
     assert "solved" in capsys.readouterr().out
 

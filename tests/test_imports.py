@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {
     "currgym.curriculum", "currgym.documents", "currgym.outcomes", "currgym.registry",
-    "currgym.states",
+    "currgym.reasons", "currgym.states",
     "currgym.seeds", "currgym.tasks", "currgym.teaching",
 }  # fmt: skip
 HEAVY = ("torch", "stable_baselines3", "sb3_contrib", "matplotlib", "sklearn", "scipy", "plotly",

@@ -297,6 +297,10 @@ def test_discrete_spaces_refuse() -> None:
     space = DiscreteTasks(3, difficulty=[1, 2, 3], groups=["a", "b", "a"], features=np.eye(3))
     assert space.gym_space == gymnasium.spaces.Discrete(3)
     assert space.as_dict(2) == {"task": 2}
+    again = space_from_config(json.loads(json.dumps(space.config())))
+    assert isinstance(again, DiscreteTasks)
+    assert np.array_equal(again.groups, ["a", "b", "a"])  # type: ignore[arg-type]
+    assert again.features is None  # as large as the data: whoever has the tasks has them
     with pytest.raises(ValueError, match="finite numbers"):
         space.from_unit([[np.nan]])
 

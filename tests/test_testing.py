@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from currgym import BoxTasks, DiscreteTasks, Outcomes, Proposals, Teacher
 from currgym.envs.base import Parameter, TaskEnv
 from currgym.tasks import TaskSpace
-from currgym.teaching import Batch
+from currgym.teaching import Batch, Reason
 from currgym.testing import (
     TEACHER_CHECKS,
     CheckFailed,
@@ -197,6 +197,22 @@ def snapshot_of_objects(self: Any) -> Any:
     return {"teacher": self}
 
 
+def reason_at_any_time(self: Any, row: int, task: Any) -> Any:
+    return Reason("what it draws", "it seemed a good idea")
+
+
+def reason_that_is_a_novel(self: Any, row: int, task: Any) -> Any:
+    return Reason(f"task {task}", 100 * "and so on, ")
+
+
+def reason_for_anything(self: Any, row: int = 0) -> Any:
+    return self._why(row, self.proposed)
+
+
+def reason_that_draws(self: Any, row: int, task: Any) -> Any:
+    return Reason("a number", f"drawn: {self.rng.random()}")
+
+
 def negative_weights(self: Any, tasks: Any, losses: Any = None) -> Any:
     return -np.ones(len(tasks))
 
@@ -286,6 +302,10 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("snapshot", snapshot_that_draws, "leave no trace"),
     ("snapshot", snapshot_too_large, "100 kB at most"),
     ("snapshot", snapshot_of_objects, "plain arrays and numbers: snapshot.teacher"),
+    ("_why", reason_at_any_time, "a reason has facts of its proposal: always"),
+    ("_why", reason_that_is_a_novel, "a reason is one or two sentences"),
+    ("_why", reason_that_draws, "leave no trace"),
+    ("why", reason_for_anything, r"why\(\) raises ValueError where no proposal is"),
     ("weights", negative_weights, "weights are one number from 0 up"),
     ("update", update_and_sort, "caller's arrays are not changed"),
     ("update", update_and_keep, "shares no array with its caller"),

@@ -240,11 +240,15 @@ def mastery(
 def save_figures(folder: str | Path, out: str | Path) -> list[Path]:
     """Write every figure as PDF and PNG into the folder ``out``; return the files."""
     from currgym.report.figures_leading import leading_figures
+    from currgym.report.figures_teachers import teachers_inside
 
     study = load(folder)
     palette = study_colours(study)
     drawn = leading_figures(study)
     drawn["learning_curves"] = learning_curves(study, palette=palette)
+    inside = teachers_inside(study, palette=palette)
+    if inside is not None:
+        drawn["teachers"] = inside
     if view_of(study) is not None:
         drawn["steps"] = steps_over_time(study, palette=palette)
         drawn["mastery"] = mastery(study, palette=palette)

@@ -31,10 +31,9 @@ from currgym.report.signal import (
     transfer_chart,
 )  # fmt: skip
 from currgym.report.strips import (
-    GROUP,
     PERIODS,
-    moment_name,
     plane_chart,
+    slider,
     strip_chart,
 )  # fmt: skip
 from currgym.report.text import count, difference_text, duration, number, steps_text
@@ -242,9 +241,11 @@ def frontier_section(sheet: Sheet, study: Study) -> str:
             '<h3>At one time</h3><p><span class="screen">Move the slider to go through the '
             "training. </span>The frame on the strips marks the time. Outlines: the teacher's "
             "Gaussians at two standard deviations, or its windows and regions; dots: tasks it "
-            "would propose; diamonds: tasks it keeps.</p>"
+            "would propose; diamonds: tasks it keeps, larger the likelier or the worthier; "
+            "crosses: tasks it remembers as solved. Over a line: boxes and needles, as high as "
+            "they are likely or worth keeping, and ticks for what it would propose.</p>"
         )
-        body.append(_slider(study, prefix))
+        body.append(slider(study, prefix))
         body.append(f'<div class="panels">{"".join(planes)}</div>')
     if replays:
         body.append(
@@ -320,18 +321,6 @@ def _axis_buttons(views: Sequence[View], prefix: str) -> str:
         for i, view in enumerate(views)
     )
     return f'<div class="controls" role="group" aria-label="Axis of the strips">{buttons}</div>'
-
-
-def _slider(study: Study, prefix: str) -> str:
-    names = [moment_name(study, period) for period in range(PERIODS)]
-    last = PERIODS - 1
-    listed = escape("|".join(names))
-    return (
-        f'<div class="controls slider"><input type="range" min="0" max="{last}" step="1" '
-        f'value="{last}" data-group="{GROUP}" data-of="{prefix}" data-names="{listed}" '
-        f'aria-label="Time" aria-valuetext="{escape(names[last])}">'
-        f"<output>{escape(names[last])}</output></div>"
-    )
 
 
 # The signal. -------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from currgym.report.accounts import CHANCES, KEPT, panels_of, worth_of
 from currgym.report.data import FloatArray, Run, Snapshot
 from currgym.report.maps import View
 from currgym.report.text import number
+from currgym.tasks import DiscreteTasks
 
 __all__ = ["ELLIPSE_SDS", "StripModel", "TeacherModel", "strip_model", "teacher_model", "told"]
 
@@ -19,8 +22,9 @@ STRIP_PIECES = 3
 _SAMPLES = 128
 _PREVIEW_QUANTILES = (0.1, 0.5, 0.9)
 _PIECE_QUANTILES = (0.16, 0.5, 0.84)
-_KEPT = ("tasks", "levels", "target")
-_DRAWN = frozenset({"means", "covariances", "low", "high", "corners", *_KEPT})
+MOST_KEPT = 200
+# Beside what is drawn: the attempts that a mixture was fitted to, which the steps show anyway.
+_DRAWN = frozenset({"means", "covariances", "low", "high", "corners", "rows", "successes", *KEPT})
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,24 @@ class TeacherModel:
         outlines: Closed curves ``(k, 2)``: Gaussians at two standard deviations, or boxes.
         strengths: How likely each is to be drawn, the largest being 1.
         preview: ``(n, axes)`` tasks it would have proposed.
-        kept: ``(m, axes)`` tasks that it keeps: a buffer of levels, a target.
+        spans: ``(k, 3)`` along a single axis: ends of a Gaussian (two standard deviations) or box,
+            and its strength.
+        kept: ``(m, axes)`` tasks that it keeps, the likeliest 200: levels, particles, a target.
+        worth: ``(m,)`` how likely each of those is to be drawn, or what it is kept for, the largest
+            being 1; ones where nothing says.
+        worth_by: Which entry of the snapshot says so; empty where nothing does.
+        solved: ``(s, axes)`` tasks that it remembers as solved.
     """
 
     step: int
     outlines: tuple[FloatArray, ...]
     strengths: tuple[float, ...]
+    spans: FloatArray
     preview: FloatArray
     kept: FloatArray
+    worth: FloatArray
+    worth_by: str
+    solved: FloatArray
 
 
 @dataclass(frozen=True)
@@ -104,13 +118,16 @@ def _samples(snapshot: Snapshot, view: View) -> list[tuple[float, FloatArray]]:
 def told(snapshot: Snapshot) -> str:
     """Return what a snapshot says beside its shapes, in short: its numbers and words."""
     parts = []
+    drawn = _DRAWN.union(*(panel.entries for panel in panels_of(snapshot.values)))
     for name, value in snapshot.values.items():
+        if name in drawn:
+            continue
         label = name.replace("_", " ")
         if isinstance(value, (bool, str)):
             parts.append(f"{label} {value}")
         elif isinstance(value, (int, float)):
             parts.append(f"{label} {number(float(value))}")
-        elif isinstance(value, np.ndarray) and name not in _DRAWN:
+        elif isinstance(value, np.ndarray):
             if value.size == 0 or not np.isfinite(value).any():
                 continue
             if value.ndim == 1 and value.size <= 6:
@@ -126,8 +143,9 @@ def teacher_model(snapshot: Snapshot, view: View) -> TeacherModel:
 
     Drawn are ``means`` and ``covariances`` (Gaussians in the unit cube; further columns, such as
     ALP-GMM's learning progress, are left out of the outline), or ``low`` and ``high`` (a window, or
-    regions), as likely as ``chances``, ``probability`` or ``weights`` say; and in any case the
-    tasks it would have proposed.
+    regions), as likely as ``chances``, ``probability`` or ``weights`` say; tasks that it keeps
+    (``tasks``, ``levels``, ``target``) and their worth; and in any case the tasks it would have
+    proposed.
     """
     dims = view.space.unit_dim
     preview = snapshot.preview
@@ -136,36 +154,89 @@ def teacher_model(snapshot: Snapshot, view: View) -> TeacherModel:
     columns = [axis.unit_column for axis in view.axes]
     outlines: list[FloatArray] = []
     strengths: list[float] = []
-    if view.plane and None not in columns:
+    spans: FloatArray = np.empty((0, 3))
+    if None not in columns:
         units = [c for c in columns if c is not None]
-        gaussians = _gaussians(snapshot, dims)
+        gaussians, boxes = _gaussians(snapshot, dims), _boxes(snapshot, dims)
+        likely = np.empty(0)
         if gaussians is not None:
             means, covariances, weights = gaussians
-            for mean, covariance in zip(means, covariances, strict=True):
-                ring = _ellipse(mean[units], covariance[np.ix_(units, units)])
-                outlines.append(_to_plot(ring, view))
-            strengths = (weights / max(float(weights.max()), 1e-12)).tolist()
-        boxes = _boxes(snapshot, dims)
-        if not outlines and boxes is not None:
+            likely = _relative(weights)
+            if view.plane:
+                for mean, covariance in zip(means, covariances, strict=True):
+                    ring = _ellipse(mean[units], covariance[np.ix_(units, units)])
+                    outlines.append(_to_plot(ring, view))
+            else:
+                wide = ELLIPSE_SDS * np.sqrt(covariances[:, units[0], units[0]])
+                middle = means[:, units[0]]
+                spans = _spans(middle - wide, middle + wide, likely, view)
+        elif boxes is not None:
             lows, highs, weights = boxes
-            for low, high in zip(lows[:, units], highs[:, units], strict=True):
-                corners = [low, [high[0], low[1]], high, [low[0], high[1]], low]
-                outlines.append(_to_plot(np.array(corners, dtype=np.float64), view))
-            strengths = (weights / max(float(weights.max()), 1e-12)).tolist()
-    kept = _kept(snapshot, view)
-    return TeacherModel(snapshot.step, tuple(outlines), tuple(strengths), places, kept)
+            likely = _relative(weights)
+            if view.plane:
+                for low, high in zip(lows[:, units], highs[:, units], strict=True):
+                    corners = [low, [high[0], low[1]], high, [low[0], high[1]], low]
+                    outlines.append(_to_plot(np.array(corners, dtype=np.float64), view))
+            else:
+                spans = _spans(lows[:, units[0]], highs[:, units[0]], likely, view)
+        strengths = likely.tolist() if outlines else []
+    kept, worth, worth_by = _kept(snapshot, view)
+    solved = _tasks_in(snapshot.values.get("successes"), view)
+    return TeacherModel(
+        snapshot.step, tuple(outlines), tuple(strengths), spans, places, kept, worth, worth_by,
+        solved,
+    )  # fmt: skip
 
 
-def _kept(snapshot: Snapshot, view: View) -> FloatArray:
-    """Return the tasks that a teacher keeps, where its snapshot lists some of the space's."""
-    for name in _KEPT:
-        tasks = snapshot.values.get(name)
-        if not isinstance(tasks, np.ndarray) or not tasks.size:
+def _relative(values: FloatArray) -> FloatArray:
+    """Return values from 0 up as shares of the largest."""
+    return np.asarray(values / max(float(values.max()), 1e-12))
+
+
+def _spans(low: FloatArray, high: FloatArray, likely: FloatArray, view: View) -> FloatArray:
+    ends = [view.axes[0].from_unit(np.clip(end, 0.0, 1.0)) for end in (low, high)]
+    return np.stack([*ends, likely], axis=1)
+
+
+def _kept(snapshot: Snapshot, view: View) -> tuple[FloatArray, FloatArray, str]:
+    """Return the tasks that a teacher keeps, what each is worth, and by which entry that is known.
+
+    Numbered tasks may be all of them, in order.
+    """
+    values = snapshot.values
+    for name in KEPT:
+        rows = values.get(name)
+        if not isinstance(rows, np.ndarray) or not rows.size:
             continue
-        rows = tasks.reshape(len(tasks), -1)
+        worth = worth_of(values, len(rows))
+        found = _tasks_in(rows, view)
+        if len(found):
+            return _likeliest(found, worth)
+    if isinstance(view.space, DiscreteTasks):
+        worth = worth_of(values, view.space.n)
+        if worth is not None:
+            return _likeliest(view.place(np.arange(view.space.n, dtype=np.float64)[:, None]), worth)
+    return np.empty((0, len(view.axes))), np.empty(0), ""
+
+
+def _likeliest(
+    places: FloatArray, worth: tuple[str, FloatArray] | None
+) -> tuple[FloatArray, FloatArray, str]:
+    if worth is None:
+        return places[:MOST_KEPT], np.ones(min(len(places), MOST_KEPT)), ""
+    name, values = worth
+    values = np.nan_to_num(np.abs(values))
+    first = np.argsort(-values, kind="stable")[:MOST_KEPT]
+    return places[first], _relative(values[first]), name
+
+
+def _tasks_in(rows: Any, view: View) -> FloatArray:
+    """Return places of rows that are tasks of the space; none where they are something else."""
+    if isinstance(rows, np.ndarray) and rows.size:
+        tasks = rows.reshape(len(rows), -1)
         space = view.space
-        if rows.shape[1] == len(space.names) and bool(space.contains(space.from_rows(rows)).all()):
-            return view.place(rows)
+        if tasks.shape[1] == len(space.names) and space.contains(space.from_rows(tasks)).all():
+            return view.place(tasks)
     return np.empty((0, len(view.axes)))
 
 
@@ -204,7 +275,7 @@ def _boxes(snapshot: Snapshot, dims: int) -> tuple[FloatArray, FloatArray, Float
 
 def _chances(snapshot: Snapshot, n: int) -> FloatArray | None:
     """Return how likely each of ``n`` pieces is to be drawn from, where the snapshot says so."""
-    for name in ("chances", "probability", "weights"):
+    for name in CHANCES:
         found = snapshot.values.get(name)
         if isinstance(found, np.ndarray) and found.shape == (n,):
             return np.maximum(found, 0.0)

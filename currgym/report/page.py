@@ -8,6 +8,7 @@ from pathlib import Path
 from currgym.report.assets import STYLE
 from currgym.report.data import Study, load
 from currgym.report.elements import escape
+from currgym.report.inside import inside_section
 from currgym.report.leading import frontier_section, gain_section, signal_section
 from currgym.report.script import SCRIPT
 from currgym.report.sections import (
@@ -28,12 +29,13 @@ from currgym.report.words import about, many_teachers, notices
 __all__ = ["render", "write_page"]
 
 SECTIONS = (
-    gain_section, frontier_section, signal_section, curves_section, results_section,
-    mastered_section, drill_section, optimizer_section,
+    gain_section, frontier_section, inside_section, signal_section, curves_section,
+    results_section, mastered_section, drill_section, optimizer_section,
 )  # fmt: skip
 """What is shown of a study, in order."""
 BESIDE = (
-    gain_section, results_section, curves_section, frontier_section, optimizer_section,
+    gain_section, results_section, curves_section, frontier_section, inside_section,
+    optimizer_section,
 )  # fmt: skip
 """What is shown of a second study beside it."""
 CLOSING = (films_section, ledger_section, configuration_section, repeat_section)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import html
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from currgym.report.colours import MASTERY_RAMP, STATE_COLOURS, STEPS_RAMP, tint
 from currgym.report.data import Arm, Run, Snapshot, Study
+from currgym.report.elements import escape
 from currgym.report.frontier import STATES, Frontier, MasteryStrip, mastery_strip
 from currgym.report.maps import StepsMap, View, steps_map
-from currgym.report.models import StripModel, strip_model, teacher_model, told
+from currgym.report.models import StripModel, TeacherModel, strip_model, teacher_model, told
 from currgym.report.plotting import (
     BOXED,
     Chart,
@@ -27,7 +29,10 @@ from currgym.report.plotting import (
 )  # fmt: skip
 from currgym.report.text import number, steps_text
 
-__all__ = ["GROUP", "PERIODS", "moment_name", "plane_chart", "shown_run", "strip_chart"]
+__all__ = [
+    "GROUP", "PERIODS", "latest", "moment_name", "plane_chart", "shown_run", "slider",
+    "strip_chart",
+]  # fmt: skip
 
 PERIODS = 24
 GROUP = "time"
@@ -44,6 +49,19 @@ def moment_name(study: Study, period: int) -> str:
     edges = np.linspace(0.0, study.span, PERIODS + 1)
     low, high = steps_text(edges[period]), steps_text(edges[period + 1])
     return f"{time_title(study)} {low} to {high}"
+
+
+def slider(study: Study, prefix: str) -> str:
+    """Return the control that moves all charts of a section through the training."""
+    names = [moment_name(study, period) for period in range(PERIODS)]
+    last = PERIODS - 1
+    listed = escape("|".join(names))
+    return (
+        f'<div class="controls slider"><input type="range" min="0" max="{last}" step="1" '
+        f'value="{last}" data-group="{GROUP}" data-of="{prefix}" data-names="{listed}" '
+        f'aria-label="Time" aria-valuetext="{escape(names[last])}">'
+        f"<output>{escape(names[last])}</output></div>"
+    )
 
 
 def strip_chart(
@@ -261,7 +279,7 @@ def _plane_state(
     colour: str,
 ) -> State:
     density = found.density[period]
-    snapshot = _latest(run, found.times[period + 1])
+    snapshot = latest(run, found.times[period + 1])
     if view.plane:
         x_axis, y_axis = view.axes
         texts = [[number(float(v), 2) for v in row] for row in density.T]
@@ -286,17 +304,8 @@ def _plane_state(
                 "hovertemplate": "%{y} times an even spread<extra></extra>",
             }
         ]  # fmt: skip
-        if snapshot is not None and len(snapshot.preview):
-            places = view.place(snapshot.preview)[:, 0]
-            traces.append(
-                {
-                    "type": "scatter", "mode": "markers", "x": plain(places),
-                    "y": [0.0] * len(places), "hoverinfo": "skip", "cliponaxis": False,
-                    "marker": {
-                        "symbol": "line-ns-open", "size": 10, "color": tint("#000000", 0.55),
-                    },
-                }
-            )  # fmt: skip
+        if snapshot is not None:
+            traces += _along(snapshot, view, float(top), colour)
         layout = layout_of(
             xaxis=task_axis(axis, "x", title=True),
             yaxis=axis_spec({**BOXED, "range": [0, float(top)], "title": {"text": "density"}}),
@@ -314,11 +323,69 @@ def _plane_state(
     return State(name, traces, layout, about)
 
 
-def _latest(run: Run | None, step: float) -> Snapshot | None:
+def latest(run: Run | None, step: float) -> Snapshot | None:
+    """Return a run's latest snapshot up to a step, else its first; None without a run."""
     if run is None:
         return None
     before = [s for s in run.snapshots if s.step <= step]
     return before[-1] if before else run.snapshots[0]
+
+
+def _along(snapshot: Snapshot, view: View, top: float, colour: str) -> list[Spec]:
+    """Return the teacher over a line: Gaussians or boxes, kept tasks, what it would propose.
+
+    Boxes, and needles of kept tasks, are as high as they are likely or worth keeping.
+    """
+    model = teacher_model(snapshot, view)
+    traces: list[Spec] = []
+    if len(model.spans):
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for low, high, strength in model.spans.tolist():
+            xs += [*plain([low, low, high, high, low]), None]
+            ys += [*plain([0.0, 0.9 * top * strength, 0.9 * top * strength, 0.0, 0.0]), None]
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "x": xs, "y": ys, "hoverinfo": "skip",
+                "fill": "toself", "fillcolor": tint(colour, 0.2),
+                "line": {"color": colour, "width": 1.2},
+            }
+        )  # fmt: skip
+    if len(model.kept):
+        xs, ys = [], []
+        for place, worth in zip(model.kept[:, 0].tolist(), model.worth.tolist(), strict=True):
+            xs += [*plain([place, place]), None]
+            ys += [0.0, *plain([0.9 * top * worth]), None]
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "x": xs, "y": ys, "hoverinfo": "skip",
+                "line": {"color": colour, "width": 1.2},
+            }
+        )  # fmt: skip
+        traces.append(_points(model.kept, 0.9 * top * model.worth, _keeps(model), 6, colour))
+    if len(model.preview):
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "x": plain(model.preview[:, 0]),
+                "y": [0.0] * len(model.preview), "hoverinfo": "skip", "cliponaxis": False,
+                "name": "would propose now",
+                "marker": {"symbol": "line-ns-open", "size": 10, "color": tint("#000000", 0.55)},
+            }
+        )  # fmt: skip
+    return traces
+
+
+def _keeps(model: TeacherModel) -> str:
+    by = model.worth_by.replace("_", " ")
+    return html.escape(f"keeps, by {by}" if by else "keeps")
+
+
+def _points(places: np.ndarray, heights: np.ndarray, name: str, size: Any, colour: str) -> Spec:
+    return {
+        "type": "scatter", "mode": "markers", "name": name, "x": plain(places[:, 0]),
+        "y": plain(heights), "hovertemplate": f"{name}<extra></extra>",
+        "marker": {"symbol": "diamond", "size": size, "color": colour, "opacity": 0.8},
+    }  # fmt: skip
 
 
 def _outlines(snapshot: Snapshot | None, view: View, colour: str) -> list[Spec]:
@@ -336,16 +403,28 @@ def _outlines(snapshot: Snapshot | None, view: View, colour: str) -> list[Spec]:
                 "line": {"color": colour, "width": 1 + 1.5 * strength},
             }
         )  # fmt: skip
-    for name, places, marker in (
-        ("keeps", model.kept, {"symbol": "diamond-open", "size": 7, "color": colour}),
-        ("would propose now", model.preview[:100], {"size": 4, "color": tint("#000000", 0.5)}),
-    ):
-        if len(places):
-            traces.append(
-                {
-                    "type": "scatter", "mode": "markers", "name": html.escape(name),
-                    "x": plain(places[:, 0]), "y": plain(places[:, 1]), "marker": marker,
-                    "hovertemplate": f"{name}<extra></extra>",
-                }
-            )  # fmt: skip
+    if len(model.solved):
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "name": "remembers as solved",
+                "x": plain(model.solved[:, 0]), "y": plain(model.solved[:, 1]),
+                "marker": {"symbol": "cross-thin-open", "size": 5, "color": tint(colour, 0.6)},
+                "hovertemplate": "remembers as solved<extra></extra>",
+            }
+        )  # fmt: skip
+    if len(model.kept):
+        sizes = plain(4.0 + 8.0 * np.sqrt(model.worth), 3)
+        kept = _points(model.kept, model.kept[:, 1], _keeps(model), sizes, colour)
+        kept["marker"] |= {"symbol": "diamond-open", "line": {"width": 1.3}}
+        traces.append(kept)
+    if len(model.preview):
+        seen = model.preview[:100]
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "name": "would propose now",
+                "x": plain(seen[:, 0]), "y": plain(seen[:, 1]),
+                "marker": {"size": 4, "color": tint("#000000", 0.5)},
+                "hovertemplate": "would propose now<extra></extra>",
+            }
+        )  # fmt: skip
     return traces

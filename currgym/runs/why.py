@@ -16,7 +16,7 @@ from currgym.runs.config import RunConfig
 from currgym.runs.logs import read_rows
 from currgym.runs.run import Run
 from currgym.tasks import TaskSpace
-from currgym.teaching import Teacher
+from currgym.teaching import Reason, Teacher
 
 __all__ = ["Explanation", "explain", "rebuild_teacher"]
 
@@ -30,6 +30,7 @@ class Explanation:
         ticket: The proposal's id.
         task: By name.
         outcomes_seen: Outcomes the teacher had taken by then.
+        reason: Why this very task: what it was drawn from, and what spoke for that.
         snapshot: The teacher's own account at that moment.
         row: The episode as logged.
     """
@@ -38,6 +39,7 @@ class Explanation:
     ticket: int
     task: dict[str, Any]
     outcomes_seen: int
+    reason: Reason
     snapshot: dict[str, Any]
     row: dict[str, str]
 
@@ -56,6 +58,13 @@ def rebuild_teacher(
         ValueError: If the log ends before that ticket, as it does while a run goes on or after it
             was killed: its files reach the disk one by one.
     """
+    return _played_back(folder, before_ticket, trust)[0]
+
+
+def _played_back(
+    folder: str | Path, before_ticket: int | None, trust: bool
+) -> tuple[Teacher, int, int]:
+    """Return the teacher, and of the call that it stands before the first ticket and the number."""
     run = Run.open(folder, trust)
     teacher = _fresh_teacher(run)
     episodes = _rows(run.folder / "episodes.csv")
@@ -66,12 +75,12 @@ def rebuild_teacher(
             count = int(call["count"])
             if call["call"] == "propose":
                 if before_ticket is not None and before_ticket < issued + count:
-                    return teacher
+                    return teacher, issued, count
                 teacher.propose(count)
                 issued += count
             elif call["call"] == "requests":
                 if before_ticket is not None and before_ticket < issued + count:
-                    return teacher
+                    return teacher, issued, count
                 teacher.requests()
                 issued += count
             else:
@@ -85,7 +94,7 @@ def rebuild_teacher(
             f"the log of {folder} ends before ticket {before_ticket} was proposed, as it does "
             "while a run goes on or after it was killed: resume it, or ask about an earlier one"
         )
-    return teacher
+    return teacher, issued, 0
 
 
 def explain(folder: str | Path, episode: int, trust: bool = False) -> Explanation:
@@ -97,7 +106,8 @@ def explain(folder: str | Path, episode: int, trust: bool = False) -> Explanatio
         trust: Allow importing the modules that the configuration names.
 
     Raises:
-        ValueError: If the run has no such episode.
+        ValueError: If the run has no such episode, or the teacher, played back, proposes another
+            task: then other code made the run.
     """
     path = Path(folder) / "episodes.csv"
     RunConfig.read(Path(folder))
@@ -109,11 +119,21 @@ def explain(folder: str | Path, episode: int, trust: bool = False) -> Explanatio
     else:
         raise ValueError(f"{folder} has {last + 1} finished episodes, so none numbered {episode}")
     ticket = int(row["id"])
-    teacher = rebuild_teacher(folder, before_ticket=ticket, trust=trust)
+    teacher, first, count = _played_back(folder, ticket, trust)
+    seen, snapshot = teacher.seen, teacher.snapshot()
+    proposed = teacher.propose(count).tasks[ticket - first]
+    space = teacher.space
+    logged = space.from_rows([[float(row[f"task.{name}"]) for name in space.names]])[0]
+    if not np.array_equal(proposed, logged):
+        raise ValueError(
+            f"played back, the teacher of {folder} proposes {proposed} for episode {episode}, and "
+            f"the log has {logged}: it was made by another version"
+        )
     task = {
         name.removeprefix("task."): value for name, value in row.items() if name.startswith("task.")
     }
-    return Explanation(episode, ticket, task, teacher.seen, teacher.snapshot(), row)
+    reason = teacher.why(ticket - first)
+    return Explanation(episode, ticket, task, seen, reason, snapshot, row)
 
 
 def _fresh_teacher(run: Run) -> Teacher:

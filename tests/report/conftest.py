@@ -71,8 +71,10 @@ def make_run(
     rng = np.random.default_rng([seed, len(teacher)])
     if isinstance(space, DiscreteTasks):
         test = np.arange(24)[:, None]
-    else:
+    elif isinstance(space, BoxTasks):
         test = np.atleast_2d(space.grid(test_points))
+    else:
+        test = space.sample(24, rng)
     test_seeds = rng.integers(1000, size=(len(test), 3))
     config = {
         "format": 1,
@@ -107,6 +109,8 @@ def make_run(
             progress = step / steps
             if isinstance(space, DiscreteTasks):
                 length, task = 1, [int(rng.integers(space.n))]
+            elif not isinstance(space, BoxTasks):
+                length, task = episode_length, space.sample(1, rng)[0].tolist()
             else:
                 unit = rng.random(space.unit_dim)
                 if sharp:
@@ -129,7 +133,7 @@ def make_run(
                 break
             able = skill * (at / steps) ** 0.7 + rng.normal(0, 0.02)
             for index, task in enumerate(test):
-                if isinstance(space, DiscreteTasks):
+                if not isinstance(space, BoxTasks):
                     hard = index / len(test)
                 else:
                     hard = float(space.to_unit(task).mean())

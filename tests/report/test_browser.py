@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from currgym import Curriculum, make_teacher, report
+from currgym.envs.grid_maze import MazeTasks
 from currgym.tasks import BoxTasks, DiscreteTasks, TaskSpace
 from currgym.teaching import teachers
 
@@ -256,15 +257,29 @@ def test_it_fits_on_paper(browser: Browser, page: Path) -> None:
 
 BOX = BoxTasks([0, 0], [3, 6], names=["height", "spacing"], difficulty="height")
 EXAMPLES = DiscreteTasks(60, difficulty=np.linspace(0, 1, 60))
+MAZES = MazeTasks(7)
+ON_LEVELS: dict[str, dict[str, Any]] = {
+    "mixture": {"teacher": "plr"},
+    "portfolio": {"teachers": ["plr", "random"]},
+    "staged": {"stages": ["random", "plr"]},
+}
+SPACES: dict[str, TaskSpace] = {"box": BOX, "discrete": EXAMPLES, "levels": MAZES}
 _COLUMNS = frozenset(
     {"probe", "returns", "successes", "lengths", "terminated", "truncated", "ids", "seeds"}
 )
 _PLAIN = frozenset({"discounted", "initial_values", "trials"})
 
 
+def hardness(space: TaskSpace, tasks: Any) -> Any:
+    if space.unit_dim:
+        return space.to_unit(tasks).mean(axis=1)
+    return np.minimum(space.difficulty_of(tasks) / 25.0, 1.0)
+
+
 def taught(name: str, space: TaskSpace, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Let a teacher teach a learner for a while; return its snapshots as a run keeps them."""
-    teacher = make_teacher(name, space, seed=0, return_range=(0, 1))
+    settings = ON_LEVELS.get(name, {}) if space.kind == "levels" else {}
+    teacher = make_teacher(name, space, seed=0, return_range=(0, 1), **settings)
     curriculum = Curriculum(teacher, seed=0)
     lines = []
     for i in range(41):
@@ -284,7 +299,7 @@ def taught(name: str, space: TaskSpace, rng: np.random.Generator) -> list[dict[s
             if tickets is None or not len(tickets.ids):
                 continue
             n = len(tickets.ids)
-            hard = space.to_unit(tickets.tasks).mean(axis=1)
+            hard = hardness(space, tickets.tasks)
             returns = np.clip(0.2 + i / 40 - hard + rng.normal(0, 0.1, n), 0, 1)
             extra: dict[str, Any] = {
                 need: np.ones(n, dtype=int) if need == "trials" else rng.random(n)
@@ -313,19 +328,25 @@ def study_of_all(folder: Path, run_folder: Make, names: Sequence[str], space: Ta
     return folder
 
 
-@pytest.mark.parametrize("kind", ["box", "discrete"])
+@pytest.mark.parametrize("kind", list(SPACES))
 def test_every_teachers_snapshots_are_drawn_and_told_apart(
     browser: Browser, tmp_path: Path, run_folder: Make, kind: str
 ) -> None:
-    space = BOX if kind == "box" else EXAMPLES
+    space = SPACES[kind]
     names = [n for n in sorted(teachers) if kind in teachers[n].spaces]
     path = report.write(study_of_all(tmp_path, run_folder, names, space))
     browser.open(path)
     seen: dict[str, str] = {}
     for number, name in enumerate(names):
         box = f"document.getElementById('chart-frontier-plane-{number}')"
-        # All but the steps, which are made up here: the teacher's own marks, and its words.
-        drawn = browser.run(f"JSON.stringify({box}.data.slice(1).map(t => [t.mode, t.x, t.y]))")
+        # All but the steps, which are made up here, and the tasks it would propose: the teacher's
+        # own marks, what the section below draws of it, and its words.
+        own = ".filter(t => t.name !== 'would propose now').map(t => [t.mode, t.x, t.y])"
+        drawn = browser.run(f"JSON.stringify({box}.data.slice(1){own})")
+        inside = f"document.getElementById('chart-inside-{number}')"
+        drawn += browser.run(f"{inside} ? JSON.stringify({inside}.data{own}) : ''")
+        titles = f"{inside}.layout.annotations.map(a => a.text)"
+        drawn += browser.run(f"{inside} ? JSON.stringify({titles}) : ''")
         said = browser.run(f"({box}.closest('figure').querySelector('.about') || {{}}).textContent")
         assert browser.run(f"{box}.querySelectorAll('.scatterlayer .trace').length") >= 1, name
         strip = f"document.getElementById('chart-frontier-{number}')"
@@ -333,8 +354,11 @@ def test_every_teachers_snapshots_are_drawn_and_told_apart(
         last = json.loads(
             (tmp_path / "runs" / name / "snapshots.jsonl").read_text().split("\n")[-2]
         )
-        if last["snapshot"]:
-            seen[name] = drawn + str(said)
+        if any(isinstance(value, list) for value in last["snapshot"].values()):
+            assert drawn != "[]", name
+            seen[name] = drawn  # by what is drawn, without a word
+        elif last["snapshot"]:
+            seen[name] = str(said)
     assert browser.troubles() == []
     alike = [(a, b) for a in seen for b in seen if a < b and seen[a] == seen[b]]
     assert alike == []

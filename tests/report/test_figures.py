@@ -106,6 +106,7 @@ def test_files_for_papers(tmp_path: Path, study_folder: Make) -> None:
         "frontier",
         "learning_curves",
         "learning_curves_supervised",
+        "teachers",
         "mastery",
         "steps",
     }

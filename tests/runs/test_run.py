@@ -262,6 +262,7 @@ def test_why_is_the_teacher_before_it_proposed(digits: Any) -> None:
     assert found.ticket == int(found.row["id"])
     assert found.outcomes_seen == 96  # batches of 32: the fourth was proposed after three outcomes
     assert found.snapshot
+    assert f"example {found.row['task.task']} is number" in str(found.reason)
     with pytest.raises(ValueError, match="has 960 finished episodes"):
         explain(run.folder, 5000)
 
@@ -280,6 +281,20 @@ def test_why_does_not_guess_where_the_log_is_torn(digits: Any) -> None:
     lines = episodes.read_bytes().splitlines(keepends=True)
     episodes.write_bytes(b"".join(lines[: len(lines) // 2]))
     assert rebuild_teacher(run.folder).seen <= len(lines) // 2
+
+
+def test_why_knows_a_log_of_another_version(digits: Any) -> None:
+    run = digits(teacher="easy-to-hard")
+    run.train()
+    episodes = run.folder / "episodes.csv"
+    lines = episodes.read_text().splitlines(keepends=True)
+    fields = lines[101].rstrip("\n").split(",")
+    column = lines[0].rstrip("\n").split(",").index("task.task")
+    fields[column] = str((int(fields[column]) + 1) % 10)
+    lines[101] = ",".join(fields) + "\n"
+    episodes.write_text("".join(lines))
+    with pytest.raises(ValueError, match="it was made by another version"):
+        explain(run.folder, 100)
 
 
 def test_fork_goes_on_with_the_student_under_another_teacher(digits: Any, tmp_path: Path) -> None:

@@ -116,6 +116,19 @@ def test_the_middle_of_a_slice_is_known_again() -> None:
     assert teacher.snapshot()["updates"] == 1
 
 
+def test_an_update_that_fails_keeps_the_designer() -> None:
+    space = BoxTasks([0, 0], [1, 1])
+    teacher = make_teacher("paired", space, seed=0, batch=8, learning_rate=1e308)
+    before = teacher.state_dict()["own"]
+    for _ in range(2):
+        tasks = teacher.sample(8)
+        tell(teacher, tasks, tasks[:, 0])
+    shown, after = teacher.snapshot(), teacher.state_dict()["own"]
+    assert (shown["updates"], shown["failed_fits"]) == (0, 2)
+    for kept in ("weights", "means", "squares"):
+        np.testing.assert_equal(after[kept], before[kept])
+
+
 def test_bad_arguments_are_named() -> None:
     for name, value in {
         "bins": 1, "hidden": 0, "learning_rate": 0.0, "batch": 1, "epochs": 0, "entropy": -1.0,
