@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from currgym.tasks import BoxTasks, TaskSpace
 from currgym.teachers._arms import pick
 from currgym.teachers._given import given_points
-from currgym.teaching import Batch, State, Teacher, register
+from currgym.teaching import Batch, Reason, State, Teacher, register
 
 __all__ = ["StartBuffer"]
 
@@ -144,9 +144,11 @@ class StartBuffer(Teacher):
         u = rng.random((n, 2 + (dim if given is None else 1)))
         points = u[:, 2:] if given is None else given[(u[:, 2] * len(given)).astype(np.int64)]
         again = u[:, 0] < self.share
+        self._origins = np.full(n, -1)
         if len(self.buffer) and again.any():
             points = points.copy()
-            points[again] = self.buffer[pick(self.chances, u[again, 1])]
+            self._origins[again] = pick(self.chances, u[again, 1])
+            points[again] = self.buffer[self._origins[again]]
         return np.asarray(points)
 
     def _update(self, batch: Batch) -> None:
@@ -173,6 +175,19 @@ class StartBuffer(Teacher):
         self.buffer = np.array(state["buffer"], dtype=np.float64)
         self.reached, self.outside = int(state["reached"]), int(state["outside"])
         self._chances = None
+
+    def _why(self, row: int, task: Any) -> Reason:
+        at, kept = int(self._origins[row]), len(self.buffer)
+        if at < 0:
+            why = "nothing has been reached yet" if not kept else f"{kept:,} states are remembered"
+            share = 1.0 - self.share if kept else 1.0
+            return Reason("the initial distribution", why, share, explores=True)
+        return Reason(
+            f"state {at + 1:,} of {kept:,} remembered, the oldest first",
+            f"chosen by {self.selection} selection",
+            self.share * float(self.chances[at]),
+            explores=False,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return counts, and the latest remembered starts as tasks with their chances."""

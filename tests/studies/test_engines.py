@@ -192,9 +192,9 @@ def begin(study: Study, jobs: int = 2) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def slow_study(folder: Path, helpers: Any) -> Study:
+def slow_study(folder: Path, helpers: Any, pause: float = 0.15) -> Study:
     """A study whose runs take a while and write checkpoints only when they are asked to."""
-    arms = [Arm("slow", "test-slow", parameters={"pause": 0.15})]
+    arms = [Arm("slow", "test-slow", parameters={"pause": pause})]
     study: Study = helpers.make_study(folder, arms, [0, 1], checkpoint_every=1e9)
     return study
 
@@ -234,7 +234,7 @@ def test_without_their_master_workers_write_a_checkpoint_and_end(
 @linux
 @pytest.mark.slow
 def test_ctrl_c_writes_checkpoints(tmp_path: Path, helpers: Any) -> None:
-    study = slow_study(tmp_path / "study", helpers)
+    study = slow_study(tmp_path / "study", helpers, pause=2.0)
     process = begin(study)
     helpers.until(lambda: process.poll() is not None or steps(study))
     workers = helpers.children(process.pid)

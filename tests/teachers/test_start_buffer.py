@@ -30,15 +30,15 @@ def test_trace_of_the_buffer_and_its_draws() -> None:
     teacher = build(share=0.6, capacity=4)
     tell(teacher, [9.0, 1.0, 12.0])  # the last is outside
     tell(teacher, [2.0, 3.0, 8.0])
-    np.testing.assert_allclose(teacher.buffer, [[0.1], [0.2], [0.3], [0.8]], atol=1e-6)
-    assert (teacher.reached, teacher.outside) == (5, 1)
-    np.testing.assert_allclose(teacher.chances, 0.25, atol=1e-6)
     u = np.random.default_rng(0).random((50, 3))
     expected = [
         [1.0, 2.0, 3.0, 8.0][int(4 * which)] if again < 0.6 else 5.0 for again, which, _ in u
     ]
     np.testing.assert_allclose(teacher.sample(50)[:, 0], expected, atol=1e-6)
     assert len(set(expected)) == 5
+    np.testing.assert_allclose(teacher.buffer, [[0.1], [0.2], [0.3], [0.8]], atol=1e-6)
+    assert (teacher.reached, teacher.outside) == (5, 1)
+    np.testing.assert_allclose(teacher.chances, 0.25, atol=1e-6)
 
 
 def test_trace_of_the_chances_by_count() -> None:
