@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
@@ -527,42 +527,33 @@ def _teacher_takes_any_outcomes(case: TeacherCase) -> None:
     foreign = case.space.sample(64, rng)
     teacher.update(case.outcomes(teacher, foreign, rng, np.full(64, -1)))
     _check_tasks(case, teacher.sample(20), 20)
-    for spoil in (_one_task, _equal_returns, _never, _always):
+    alike: tuple[tuple[bool, float | None, float | None], ...] = (
+        (True, None, None),  # all attempts on one task
+        (False, 1.0, None),  # all returns equal
+        (False, 0.0, 0.0),  # success never
+        (False, 10.0, 1.0),  # success always
+    )
+    for one_task, value, success in alike:
         teacher = case.build()
         for _ in range(6):
-            tasks = spoil(teacher.sample(50))
-            teacher.update(spoil(case.outcomes(teacher, tasks, rng)))
+            tasks = teacher.sample(50)
+            if one_task:
+                tasks = np.repeat(tasks[:1], 50, axis=0)
+            outcomes = case.outcomes(teacher, tasks, rng)
+            if value is not None:
+                _all_at(outcomes, value, success)
+            teacher.update(outcomes)
         _check_tasks(case, teacher.sample(100), 100)
         _check_plain(case, teacher.state_dict(), "state")
 
 
-Spoilt = TypeVar("Spoilt", NDArray[Any], Outcomes)
-
-
-def _one_task(batch: Spoilt) -> Spoilt:
-    return np.repeat(batch[:1], len(batch), axis=0) if isinstance(batch, np.ndarray) else batch
-
-
-def _equal_returns(batch: Spoilt) -> Spoilt:
-    return batch if isinstance(batch, np.ndarray) else _all_at(batch, 1.0, None)
-
-
-def _never(batch: Spoilt) -> Spoilt:
-    return batch if isinstance(batch, np.ndarray) else _all_at(batch, 0.0, 0.0)
-
-
-def _always(batch: Spoilt) -> Spoilt:
-    return batch if isinstance(batch, np.ndarray) else _all_at(batch, 10.0, 1.0)
-
-
-def _all_at(outcomes: Outcomes, value: float, success: float | None) -> Outcomes:
+def _all_at(outcomes: Outcomes, value: float, success: float | None) -> None:
     """Make all returns this value, all successes this one, and all attempts one step long."""
     assert outcomes.returns is not None
     outcomes.returns[:] = value
     outcomes.lengths[:] = 1
     if success is not None and outcomes.successes is not None:
         outcomes.successes[:] = success
-    return outcomes
 
 
 @_teacher_check()
@@ -704,6 +695,36 @@ def _teacher_is_rebuilt_from_its_log(case: TeacherCase) -> None:
             rebuilt.requests()
     if not _same(rebuilt.state_dict(), teacher.state_dict()):
         case.fail("the log of a run rebuilds the teacher")
+
+
+@_teacher_check(everywhere=False)
+def _teacher_is_not_led_by_short_attempts(case: TeacherCase) -> None:
+    """In an ordered curriculum, short attempts that always report first change nothing.
+
+    Otherwise they may: whoever goes by the order of arrival is then led by failures.
+    """
+
+    def state(short_first: bool) -> Mapping[str, Any]:
+        teacher = case.build()
+        curriculum = Curriculum(teacher, seed=0, ordered=True)
+        rng = np.random.default_rng(12)
+        for _ in range(12):
+            tickets = curriculum.issue(10)
+            made = case.outcomes(teacher, tickets.tasks, rng)
+            columns = {k: v for k, v in _columns(made).items() if not k.startswith("scores.")}
+            for name in ("tasks", "ids", "seeds", "probe"):
+                del columns[name]
+            order = np.argsort(made.lengths, kind="stable") if short_first else np.arange(10)
+            for row in order:
+                one: dict[str, Any] = {
+                    k: None if v is None else v[[row]] for k, v in columns.items()
+                }
+                scores = {name: values[[row]] for name, values in made.scores.items()}
+                curriculum.settle(tickets.ids[[row]], **one, scores=scores)
+        return teacher.state_dict()
+
+    if not _same(state(True), state(False)):
+        case.fail("in an ordered curriculum short attempts that report first change nothing")
 
 
 @_teacher_check(everywhere=False)

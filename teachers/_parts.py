@@ -138,9 +138,11 @@ class Composite(Teacher):
         part, own = self._origins[row].tolist()
         return self._followed_for(part, row).within(self.parts[part].why(own))
 
-    @abstractmethod
     def _followed_for(self, part: int, row: int) -> Reason:
         """Return why this part made the proposal in a row of the latest ones."""
+        name = self.parts[part].name or type(self.parts[part]).__name__
+        told = f"proposal {self._number(row):,} is its"
+        return Reason(f"{name}, part {part + 1:,} of {len(self.parts):,}", told)
 
     def _issued(self, chosen: IntArray, tasks: NDArray[Any]) -> None:
         """Take note of who proposed what."""

@@ -189,6 +189,8 @@ class Currot(Teacher):
     not from the last draw. With fewer than ten attempts all are neighbours. The buffer starts empty
     and knows at once that it has reached ``delta`` (an update late there). Every particle has its
     own candidates and may stay where it is. Dropped is the cap on the neighbours of a prediction.
+    Particles go by the latest attempts to arrive, so that short failures that overtake longer
+    successes count too early; ``Curriculum(teacher, ordered=True)`` prevents it.
 
     Args:
         space: Box tasks, or examples with a declared difficulty.

@@ -55,6 +55,9 @@ class TSCL(ArmTeacher):
     (the authors' code compares it with 0, so that what is solved at the first attempt passes for
     progress). Of equally good arms each is as likely. Scores are returns in [0, 1] or successes.
     ``naive`` gathers the scores of its blocks as they come, so that late ones are not lost.
+    Progress is read from the order in which an arm's scores arrive: where many attempts run at once
+    and failures are short, they report first, which passes for progress. ``Curriculum(teacher,
+    ordered=True)`` delivers in the order of proposals.
 
     Args:
         space: Box tasks (through a binning), or examples (or their groups).

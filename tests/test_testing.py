@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from currgym import BoxTasks, DiscreteTasks, Outcomes, Proposals, Teacher
+from currgym import BoxTasks, Curriculum, DiscreteTasks, Outcomes, Proposals, Teacher
 from currgym.envs.base import Parameter, TaskEnv
 from currgym.tasks import TaskSpace
 from currgym.teaching import Batch, Reason
@@ -360,6 +360,21 @@ def test_memory_outside_the_log_is_found() -> None:
     case = TeacherCase(type("Faulty", (Good,), {"_sample": sample}), BOX)
     with pytest.raises(CheckFailed, match="the log of a run rebuilds the teacher"):
         TEACHER_CHECKS["is_rebuilt_from_its_log"](case)
+
+
+def test_teachers_that_look_past_the_order_are_found() -> None:
+    def settle(self: Any, *arguments: Any, **columns: Any) -> None:  # unordered after all
+        self.ordered = False
+        SETTLE(self, *arguments, **columns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Curriculum, "settle", settle)
+        with pytest.raises(CheckFailed, match="short attempts that report first"):
+            TEACHER_CHECKS["is_not_led_by_short_attempts"](TeacherCase(Good, BOX))
+    TEACHER_CHECKS["is_not_led_by_short_attempts"](TeacherCase(Good, BOX))
+
+
+SETTLE = Curriculum.settle
 
 
 def test_faults_of_plans_are_found() -> None:

@@ -189,7 +189,7 @@ def _ranking(entries: Entries) -> list[Panel]:
     ranks = np.arange(len(order))
     if len(order) > _MOST_BARS:  # of many the first ones matter, so ever fewer of the others
         ranks = np.unique(np.geomspace(1, len(order), _MOST_BARS).round().astype(int)) - 1
-    shown, places = order[ranks], ranks + 1.0
+    shown, places = order[ranks], (ranks + 1).astype(np.float64)
     what = "likeliest" if first in CHANCES else "highest"
     name = "chance" if first in CHANCES else _said(first)
     title = f"{name} of each of {len(values):,}, the {what} first"
