@@ -16,7 +16,8 @@ that is the same for all levels ranks nothing and has 0.
 A proxy *knows* its target where the whole interval of the mean over seeds lies above 0.5, and does
 not (contradicted) where it lies below; t intervals, widened so that all ten (five proxies, regret
 and learnability) hold at once with 95 %. All else is description: each checkpoint, every proxy from
-4 attempts, solvable levels alone, and correlation with the success rate. The claim tried is that of
+4 attempts, solvable levels alone, and correlation with the success rate. (Learnability beside
+learnability says how well 4 attempts repeat, no more.) The claim tried is that of
 Rutherford et al. 2024, "No Regrets" (https://arxiv.org/abs/2408.15099): value losses and MaxMC
 follow the success rate rather than regret or learnability; conceptual: other mazes, student, scale.
 
@@ -311,7 +312,8 @@ def readme_rows(document: dict[str, Any]) -> list[dict[str, str]]:
     """Return the README's rows, one a target."""
     return [
         {
-            "what": f"Grid Maze, rank correlation of regret proxies with {name} over levels",
+            "what": f"Grid Maze, do regret proxies know {name}? Rank correlation over levels "
+            f"(claim: above {KNOWS})",
             "figure": "; ".join(f"{proxy} {_figure(row)}" for proxy, row in rows.items()),
         }
         for (target, rows), name in zip(

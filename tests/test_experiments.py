@@ -33,6 +33,8 @@ def test_a_short_form_says_so(path: Path) -> None:
         ["cube.py", "--seeds", "8"],
         ["mixtures.py", "--short"],
         ["mixtures.py", "--windows", "10"],
+        ["regrets.py", "--short"],
+        ["regrets.py", "--first-seed", "1000"],
         ["speed.py", "--short"],
     ],
     ids=" ".join,
