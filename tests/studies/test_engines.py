@@ -234,7 +234,7 @@ def test_without_their_master_workers_write_a_checkpoint_and_end(
 @linux
 @pytest.mark.slow
 def test_ctrl_c_writes_checkpoints(tmp_path: Path, helpers: Any) -> None:
-    study = slow_study(tmp_path / "study", helpers, pause=2.0)
+    study = slow_study(tmp_path / "study", helpers, pause=0.4)
     process = begin(study)
     helpers.until(lambda: process.poll() is not None or steps(study))
     workers = helpers.children(process.pid)
