@@ -179,9 +179,9 @@ class StartBuffer(Teacher):
     def _why(self, row: int, task: Any) -> Reason:
         at, kept = int(self._origins[row]), len(self.buffer)
         if at < 0:
-            why = "nothing has been reached yet" if not kept else f"{kept:,} states are remembered"
             share = 1.0 - self.share if kept else 1.0
-            return Reason("the initial distribution", why, share, explores=True)
+            because = f"proposal {self._number(row):,}, with {kept:,} states remembered"
+            return Reason("the initial distribution", because, share, explores=True)
         return Reason(
             f"state {at + 1:,} of {kept:,} remembered, the oldest first",
             f"chosen by {self.selection} selection",

@@ -180,6 +180,8 @@ def teacher_model(snapshot: Snapshot, view: View) -> TeacherModel:
             else:
                 spans = _spans(lows[:, units[0]], highs[:, units[0]], likely, view)
         strengths = likely.tolist() if outlines else []
+    elif not view.plane:
+        spans = _between(snapshot)
     kept, worth, worth_by = _kept(snapshot, view)
     solved = _tasks_in(snapshot.values.get("successes"), view)
     return TeacherModel(
@@ -196,6 +198,14 @@ def _relative(values: FloatArray) -> FloatArray:
 def _spans(low: FloatArray, high: FloatArray, likely: FloatArray, view: View) -> FloatArray:
     ends = [view.axes[0].from_unit(np.clip(end, 0.0, 1.0)) for end in (low, high)]
     return np.stack([*ends, likely], axis=1)
+
+
+def _between(snapshot: Snapshot) -> FloatArray:
+    """Return a window over levels, whose ``corners`` are difficulties already."""
+    corners = snapshot.values.get("corners")
+    if not isinstance(corners, np.ndarray) or corners.shape != (2,):
+        return np.empty((0, 3))
+    return np.array([[*corners, 1.0]])
 
 
 def _kept(snapshot: Snapshot, view: View) -> tuple[FloatArray, FloatArray, str]:
