@@ -8,7 +8,7 @@ that they rank levels by know of true regret is the question of ``experiments/re
 hand-made mazes solved by the deterministic policy, averaged over the 20 evaluations of a run (a
 single evaluation flickers by two mazes from one update to the next). ``levels``: one student (PPO),
 baseline ``random``, contrasts PLR, robust PLR, ACCEL, SFL and the hand-made curriculum; ``pair``:
-PAIRED's two learners, baseline the same two on random mazes. 20 seeds, Holm over the contrasts,
+PAIRED's two learners, baseline the same two on random mazes. 16 seeds, Holm over the contrasts,
 smallest effect of interest 5 points, also the margin of equivalence. PAIRED beside a single student
 on random mazes is description.
 
