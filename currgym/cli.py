@@ -440,7 +440,9 @@ def _train(run: Any) -> None:
     solved = (
         "" if summary["solved"] is None else f", {summary['solved']:.1%} of the test set solved"
     )
-    click.echo(f"{summary['ledger']['steps']:,} steps in {summary['seconds']:.0f} s{solved}")
+    spent = summary["ledger"]
+    probes = f" and {spent['probe_steps']:,} of probes" if spent["probe_steps"] else ""
+    click.echo(f"{spent['steps']:,} steps{probes} in {summary['seconds']:.0f} s{solved}")
     click.echo(f"report: currgym report {run.folder}")
 
 

@@ -300,6 +300,8 @@ class Teacher(ABC):
             ValueError: If the latest proposals, since it was built or loaded, have no such row.
         """
         if not 0 <= row < len(self._latest):
+            if row >= 0 and self._proposes_itself:
+                return Reason(f"what {self.name} draws", f"after {self.seen:,} outcomes")
             raise ValueError(
                 f"row must be that of one of the latest {len(self._latest)} proposals, got {row}"
             )
@@ -307,6 +309,12 @@ class Teacher(ABC):
         if not self.native or self.space.kind == "box":
             task = self.space.to_unit(task)
         return self._why(row, task[0])
+
+    @property
+    def _proposes_itself(self) -> bool:
+        """Whether an author has replaced what notes the latest proposals."""
+        cls = type(self)
+        return cls.sample is not Teacher.sample or cls.propose is not Teacher.propose
 
     def requests(self) -> Proposals | None:
         """Return attempts *without learning* that the teacher would like now, or None."""

@@ -402,7 +402,9 @@ class CurriculumVectorEnv(_Wrapper):
                     "probes have to be executed by a currgym run, or by your loop "
                     "(vec.curriculum.requests(); pass provides=['probe'] when it does)"
                 )
-            others = ", ".join(sorted(missing - {"probe"}))
+            if "regret" in missing:
+                hints.append("regret is told by two learners on the same tasks: student 'pair'")
+            others = ", ".join(sorted(missing - {"probe", "regret"}))
             if others:
                 hints.append(
                     f"a vector environment cannot give {others} by itself, and this one's "

@@ -255,7 +255,7 @@ class Paired(Teacher):
             f"it built this task by {self._steps:,} choices with a probability of "
             f"{np.exp(self._origins[row]):.3g}, after {self.updates:,} updates (mean regret "
             f"{self.mean_regret:.3g})",
-            explores=False,
+            explores=self.updates == 0,
         )
 
     def snapshot(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from currgym import cli
 from currgym.cli import main
 from currgym.runs import Run, RunConfig, live
+from currgym.runs.describing import student_lines
 from currgym.runs.settings import typed_env_parameters
 
 
@@ -39,6 +40,11 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "list",
     ):
         assert command in text
+
+
+def test_help_keeps_the_parameters_apart() -> None:
+    told = dict(student_lines("pair")[1])
+    assert told["--set student.attempts=2"] == "Of each learner on each ticket, at least 1."
 
 
 def test_help_does_not_load_the_heavy_libraries() -> None:

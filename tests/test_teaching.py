@@ -164,6 +164,20 @@ class TestBaseClass:
         shown = "seed=3, rate=0.25, sizes=<float64 array of shape (2, 3)>"
         assert repr(teacher) == f"Remembers(DiscreteTasks(6, with difficulty), {shown})"
 
+    def test_why_has_an_answer_where_an_author_proposes(self) -> None:
+        class Levels(Teacher):
+            name = "levels-of-an-author"
+
+            def _sample(self, n: int, rng: np.random.Generator) -> NDArray[Any]:
+                return rng.random((n, 1))
+
+            def propose(self, n: int = 1) -> Proposals:
+                return Proposals(self.space.from_unit(self._sample(n, self.rng)), np.arange(n))
+
+        teacher = Levels(BoxTasks([0], [1]), seed=0)
+        teacher.propose(2)
+        assert str(teacher.why(1)) == "From what levels-of-an-author draws: after 0 outcomes."
+
     def test_defaults_of_the_rest(self) -> None:
         teacher = Remembers(EXAMPLES, seed=0)
         assert teacher.requests() is None

@@ -702,6 +702,7 @@ def test_values_nobody_needs_are_ignored() -> None:
         (("grad_norm", "returns"), "cannot give grad_norm"),
         (("probe",), r"provides=\['probe'\]"),
         (("trials", "probe"), "cannot give trials"),
+        (("regret",), "student 'pair'"),
     ],
 )
 def test_needs_that_nobody_meets_are_refused_at_once(needs: tuple[str, ...], says: str) -> None:

@@ -111,7 +111,7 @@ def _documented(cls: Any) -> dict[str, str]:
     }
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.S | re.M)
     if section:
-        for match in re.finditer(r"^ {4}(\w+):(.*?)(?=^ {4}\w+:|\Z)", section[1], re.S | re.M):
+        for match in re.finditer(r"^ {4}(\w+):(.*?)(?=^ {4}\**\w+:|\Z)", section[1], re.S | re.M):
             found[match[1]] = " ".join(match[2].replace("``", "").split())
     return found
 

@@ -14,9 +14,9 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -285,16 +285,32 @@ def _read(name: str) -> tuple[bytes, tuple[str, ...]]:
     path = _source(name)
     if path is None:
         return b"", ()
-    stat = path.stat()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return _read_file(path, package, stat.st_mtime_ns, stat.st_size)
+    if path.is_file():
+        stat = path.stat()
+        return _read_file(path, package, stat.st_mtime_ns, stat.st_size)
+    return _read_source(_packed(name, path), package)
 
 
 @functools.cache
 def _read_file(path: Path, package: str, time: int, size: int) -> tuple[bytes, tuple[str, ...]]:
     # Time and size are there for the cache: a file that has changed is read again.
-    source = path.read_bytes().replace(b"\r\n", b"\n")
+    return _read_source(path.read_bytes(), package)
+
+
+def _read_source(source: bytes, package: str) -> tuple[bytes, tuple[str, ...]]:
+    source = source.replace(b"\r\n", b"\n")
     return hashlib.sha256(source).digest(), tuple(_imports(source, package))
+
+
+def _packed(name: str, path: Path) -> bytes:
+    """Return the source of a module that is no file of its own, as one in a zip archive is not."""
+    loaded = sys.modules.get(name)
+    loader = getattr(_spec(name) if loaded is None else loaded.__spec__, "loader", None)
+    try:
+        return bytes(loader.get_data(str(path))) if loader is not None else b""
+    except (AttributeError, OSError):  # gone since it was imported
+        return b""
 
 
 @functools.cache
@@ -309,7 +325,7 @@ def _source(name: str) -> Path | None:
 
 def _spec(name: str) -> ModuleSpec | None:
     """Return where a module lies, without importing its parents, which may bring all of torch."""
-    home, _, _ = name.rpartition(".")
+    home, _, last = name.rpartition(".")
     try:
         if not home:
             return importlib.util.find_spec(name)
@@ -317,14 +333,33 @@ def _spec(name: str) -> ModuleSpec | None:
             inside = getattr(sys.modules[home], "__path__", None)
         else:
             inside = getattr(_spec(home), "submodule_search_locations", None)
-        return None if inside is None else PathFinder.find_spec(name, inside)
+        return None if inside is None else _spec_inside(name, inside)
+    except KeyError:
+        # A folder without __init__.py in one that is not imported, which importlib insists on.
+        folders = [folder for place in inside or () if (folder := Path(place, last)).is_dir()]
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder) for folder in folders]
+        return spec
     except (ImportError, ValueError):
         return None
 
 
+def _spec_inside(name: str, places: Sequence[str]) -> ModuleSpec | None:
+    """Ask every finder: an editable install may have one of its own."""
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, places)
+        if spec is not None:
+            return spec
+    return None
+
+
 def _imports(source: bytes, package: str) -> Iterator[str]:
     """Yield the modules that a source imports anywhere; of values it may name no module at all."""
-    for node in ast.walk(ast.parse(source)):
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # who imports it fails too, or copes
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

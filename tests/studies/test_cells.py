@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import shutil
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +149,45 @@ def test_code_of_ones_own_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert prints("my_helper") == helper
     (tmp_path / "my_helper.py").write_text("GRAVITY = 9.81\n")
     assert prints("my_helper") != helper
+
+
+def test_code_counts_where_it_is_no_plain_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an archive, in folders without __init__.py, and where another finder has put it."""
+    prints = cells_module.source_fingerprint
+    for i, text in enumerate(("X = 1\n", "X = 2\n")):
+        with zipfile.ZipFile(tmp_path / f"{i}.zip", "w") as archive:
+            archive.writestr(f"packed_{i}/__init__.py", "")
+            archive.writestr(f"packed_{i}/task.py", text)
+        monkeypatch.syspath_prepend(str(tmp_path / f"{i}.zip"))
+        assert cells_module._read(f"packed_{i}.task")[0] == hashlib.sha256(text.encode()).digest()
+        assert prints(f"packed_{i}.task") != prints()
+
+    deep = tmp_path / "loose_home" / "deep" / "deeper"
+    deep.mkdir(parents=True)
+    (deep / "task.py").write_text("from . import helper\n")
+    (deep / "helper.py").write_text("X = 1\n")
+    (tmp_path / "elsewhere.py").write_text("X = (\n")  # and one that nobody can parse
+    (tmp_path / "mapped_home").mkdir()
+    (tmp_path / "mapped_home" / "__init__.py").write_text("from mapped_home.far import X\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    class Mapped:
+        """As an editable install maps a package that lies elsewhere."""
+
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+            if name != "mapped_home.far":
+                return None
+            return importlib.util.spec_from_file_location(name, tmp_path / "elsewhere.py")
+
+    monkeypatch.setattr(sys, "meta_path", [Mapped, *sys.meta_path])
+    loose, mapped = prints("loose_home.deep.deeper.task"), prints("mapped_home")
+    (deep / "helper.py").write_text("X = 22\n")
+    (tmp_path / "elsewhere.py").write_text("X = ((\n")
+    assert prints("loose_home.deep.deeper.task") != loose
+    assert prints("mapped_home") != mapped
 
 
 def test_cells_come_seed_by_seed() -> None:
