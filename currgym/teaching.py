@@ -300,7 +300,7 @@ class Teacher(ABC):
             ValueError: If the latest proposals, since it was built or loaded, have no such row.
         """
         if not 0 <= row < len(self._latest):
-            if row >= 0 and self._proposes_itself:
+            if row >= 0 and not len(self._latest) and self._proposes_itself:
                 return Reason(f"what {self.name} draws", f"after {self.seen:,} outcomes")
             raise ValueError(
                 f"row must be that of one of the latest {len(self._latest)} proposals, got {row}"
@@ -312,7 +312,7 @@ class Teacher(ABC):
 
     @property
     def _proposes_itself(self) -> bool:
-        """Whether an author has replaced what notes the latest proposals."""
+        """Whether an author has replaced what notes the latest proposals, or added to it."""
         cls = type(self)
         return cls.sample is not Teacher.sample or cls.propose is not Teacher.propose
 
